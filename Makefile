@@ -1,0 +1,88 @@
+# Communique: `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= small
+MODEL ?= small
+OUT ?= out/annotated.jsonl
+SOURCES := $(shell find pipeline -name '*.py' -o -name '*.json' | grep -v /models/)
+TRAIN_FILES := $(wildcard corpus/train/*.txt)
+DEV_FILES := $(wildcard corpus/dev/*.txt)
+DATA := training/corpus/train.spacy training/corpus/dev.spacy
+BEST := training/$(CONFIG)/model-best
+GOLD ?= corpus/dev
+NEEDS_small := .make/dev
+NEEDS_minilm := .make/minilm
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help setup corpus train evaluate annotate ship test lint bench package clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+.make/base: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	@mkdir -p .make && touch $@
+
+.make/dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	@mkdir -p .make && touch $@ .make/base
+
+# torch first: the constraints choose its CPU build, which the packages that need it then accept
+.make/minilm: pyproject.toml constraints.txt | .make/dev
+	$(INSTALL) torch
+	$(INSTALL) -e '.[dev,minilm]'
+	@touch $@
+
+setup: .make/base  ## make the virtual environment .venv with the base install
+
+corpus: .make/dev  ## check the gold releases and convert them for training
+	$(BIN)/communique corpus check corpus/train corpus/dev
+	@$(MAKE) --no-print-directory $(DATA)
+
+training/corpus/%.spacy: corpus/%/*.txt configs/schema.cfg configs/small.cfg | .make/dev
+	$(BIN)/communique corpus convert corpus/$* $@
+
+train: $(BEST)/meta.json  ## train a pipeline: CONFIG=small or minilm
+
+training/$(CONFIG)/model-best/meta.json: configs/$(CONFIG).cfg configs/schema.cfg $(DATA) | $(or $(NEEDS_$(CONFIG)),.make/dev)
+	$(BIN)/communique train configs/$(CONFIG).cfg --output training/$(CONFIG) --corpus corpus/train --corpus corpus/dev
+
+evaluate: $(BEST)/meta.json  ## score a pipeline: CONFIG=small or minilm, GOLD=file.jsonl
+	$(BIN)/communique evaluate $(GOLD) --model $(BEST) --output training/$(CONFIG)/scores.json
+
+annotate: .make/base  ## annotate releases: RELEASES=file or folder, OUT=file.jsonl, MODEL=name or folder
+	@test -n "$(RELEASES)" || { echo "usage: make annotate RELEASES=file [OUT=file.jsonl] [MODEL=name]" >&2; exit 2; }
+	$(BIN)/communique annotate $(RELEASES) --output $(OUT) --model $(MODEL) --view
+
+ship: training/small/model-best/meta.json  ## put the small pipeline just trained into the package
+	rm -rf pipeline/communique/models/small
+	mkdir -p pipeline/communique/models
+	cp -r training/small/model-best pipeline/communique/models/small
+
+test: .make/minilm  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: .make/minilm  ## ruff and mypy
+	$(BIN)/ruff check pipeline tests
+	$(BIN)/ruff format --check pipeline tests
+	$(BIN)/mypy
+
+bench: .make/minilm  ## words a second of the pipelines, whole and by component: RELEASES=file.jsonl
+	$(BIN)/python tests/bench.py $(RELEASES)
+
+package: .make/dev  ## build the wheel, with the model that ships
+	$(BIN)/python -m build --wheel --outdir dist
+
+clean:  ## remove what was built, but not the trained models
+	rm -rf .make build dist out .pytest_cache .mypy_cache .ruff_cache training/corpus $(VENV)
+
+# glibc gives large arrays back to the system after each operation; keeping them makes training on CPU faster.
+train evaluate bench: export MALLOC_MMAP_MAX_ = 0
+train evaluate bench: export MALLOC_TRIM_THRESHOLD_ = 17179869184
+train evaluate bench: export MALLOC_TOP_PAD_ = 268435456

@@ -1,0 +1,1 @@
+"""From releases to annotated releases: sources, the run, sinks, and a view for people."""

@@ -1,0 +1,86 @@
+"""Loads a pipeline and runs it over releases."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Union
+
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..bridge import from_doc, get_schema, set_record
+from ..errors import CommuniqueError, ConfigError, Defect
+from ..release import Release
+
+Item = Union[Release, Defect]
+
+
+def shipped_models() -> List[str]:
+    """Names of the models inside the package."""
+    root = Path(str(files("communique"))) / "models"
+    return sorted(p.name for p in root.iterdir() if (p / "meta.json").exists()) if root.is_dir() else []
+
+
+def load_model(name: Union[str, Path]) -> Language:
+    """A pipeline by the name of a shipped model, a folder, or the name of an installed package.
+
+    Raises ConfigError where there is none, or it is none of ours.
+    """
+    shipped = Path(str(files("communique"))) / "models" / str(name)
+    path: Any = shipped if str(name) in shipped_models() else name
+    try:
+        nlp = spacy.load(path)
+        get_schema(nlp)
+    except CommuniqueError as err:
+        raise ConfigError(str(err), file=str(name)) from err
+    except (OSError, ValueError, KeyError, ImportError) as err:
+        known = ", ".join(shipped_models()) or "none"
+        reason = str(err).strip().splitlines()[0] if str(err).strip() else type(err).__name__
+        raise ConfigError(f"no model to load ({reason}); shipped with the package: {known}", file=str(name)) from err
+    return nlp
+
+
+def annotate(nlp: Language, items: Iterable[Item], *, batch_size: Optional[int] = None) -> Iterator[Item]:
+    """Annotated releases, in order; defects pass through. A release on which the model fails becomes a defect."""
+    key = get_schema(nlp).span_key
+    size = batch_size or nlp.batch_size
+    stream = iter(items)
+    while batch := list(islice(stream, size)):
+        good = [item for item in batch if isinstance(item, Release)]
+        done = iter(_batch(nlp, good, key))
+        for item in batch:
+            yield next(done) if isinstance(item, Release) else item
+
+
+def _batch(nlp: Language, releases: List[Release], key: str) -> List[Item]:
+    try:
+        return [from_doc(doc, key) for doc in nlp.pipe([_doc(nlp, r) for r in releases])]
+    except Exception:  # one release must not cost the others: find out which one it is
+        return [_alone(nlp, release, key) for release in releases]
+
+
+def _alone(nlp: Language, release: Release, key: str) -> Item:
+    try:
+        return from_doc(nlp(_doc(nlp, release)), key)
+    except Exception as err:
+        message = f"{release.id}: the model failed: {type(err).__name__}: {err}"
+        return Defect(release.id, 0, 0, "model", message, "please report it with the release")
+
+
+def _doc(nlp: Language, release: Release) -> Doc:
+    doc = nlp.make_doc(release.text)
+    set_record(doc, release)
+    return doc
+
+
+def counted(items: Iterable[Item], on_defect: Callable[[Defect], None], on_release: Callable[[Release], None]) -> Iterator[Release]:
+    """Releases only; each item is reported on its way."""
+    for item in items:
+        if isinstance(item, Defect):
+            on_defect(item)
+        else:
+            on_release(item)
+            yield item

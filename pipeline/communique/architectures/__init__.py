@@ -1,0 +1,1 @@
+"""Thinc models behind the components, under versioned registered names."""

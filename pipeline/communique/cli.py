@@ -1,0 +1,317 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Dict, Iterable, List, NoReturn, Optional
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .errors import CommuniqueError, Defect, DefectError
+from .release import Release
+
+REFUSED, USAGE = 1, 2
+HELP = "Read government press releases: who met whom, who signed what, who pledged what, and the sentence that says so."
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
+corpus_app = typer.Typer(help="Check, convert, split and count gold releases.", no_args_is_help=True)
+app.add_typer(corpus_app, name="corpus")
+out = Console()
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Pipeline config: its tokenizer and label scheme are used.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a shipped model, a folder, or an installed package.")]
+DEFAULT_CONFIG = Path("configs/small.cfg")
+DEFAULT_MODEL = "small"
+
+
+def _fail(error: Exception, code: int = USAGE) -> NoReturn:
+    err.print(f"[red]error:[/red] {_plain(error)}")
+    raise typer.Exit(code)
+
+
+def _plain(text: object) -> str:
+    return str(text).replace("[", r"\[")
+
+
+def _print_defects(defects: Iterable[Defect]) -> None:
+    for defect in defects:
+        err.print(_plain(defect))
+
+
+def _scheme(config: Path) -> Any:
+    """Tokenizer and label scheme of a config."""
+    from .corpus.exchange import load_tokenizer
+    from .schema import Schema
+    from .training import config_schema
+
+    nlp, _ = load_tokenizer(config)
+    return nlp, Schema.from_disk(config_schema(config))
+
+
+@app.command()
+def annotate(
+    inputs: Annotated[List[str], typer.Argument(help="Listing pages, JSONL, .txt files, folders of them, or - for standard input.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="JSONL file to write, or - for standard output.")],
+    model: ModelOption = DEFAULT_MODEL,
+    view: Annotated[bool, typer.Option("--view", help="Print the facts for people to read.")] = False,
+    as_json: JsonOption = False,
+    max_chars: Annotated[int, typer.Option(help="Longest release, in characters; longer ones are refused.")] = 1_000_000,
+) -> None:
+    """Annotate releases and write them in the exchange format.
+
+    Records that can't be read are refused, named with file and line, and the rest is written all the same.
+    Exit code 0: all annotated; 1: some refused; 2: wrong usage.
+    """
+    from .annotate import run, sinks, sources, view as views
+    from .bridge import get_schema
+
+    for name in inputs:
+        if name != sources.STDIN and not Path(name).exists():
+            _fail(CommuniqueError(f"{name}: no such file or folder"))
+    try:
+        nlp = run.load_model(model)
+    except CommuniqueError as error:
+        _fail(error)
+    nlp.max_length = max_chars
+    types = get_schema(nlp).relation_names
+    counts: Dict[str, int] = {"releases": 0, "facts": 0, "refused": 0}
+    console = err if output == sinks.STDOUT or as_json else out
+
+    def refuse(defect: Defect) -> None:
+        counts["refused"] += 1
+        err.print(_plain(defect))
+
+    with _progress() as progress:
+        task = progress.add_task("annotating", total=None)
+
+        def count(release: Release) -> None:
+            counts["releases"] += 1
+            counts["facts"] += len(release.facts or [])
+            progress.advance(task)
+
+        items = run.annotate(nlp, sources.read_inputs(inputs, max_chars=max_chars))
+        try:
+            with sinks.jsonl_sink(output) as write:
+                for release in run.counted(items, refuse, count):
+                    write(release)
+                    if view:
+                        views.print_release(console, release, types)
+        except OSError as error:
+            _fail(CommuniqueError(f"{output}: {error.strerror}"))
+    if as_json:
+        (sys.stderr if output == sinks.STDOUT else sys.stdout).write(json.dumps({**counts, "output": output}) + "\n")
+    else:
+        err.print(f"{counts['releases']} releases, {counts['facts']} facts, {counts['refused']} refused -> {_plain(output)}")
+    raise typer.Exit(REFUSED if counts["refused"] else 0)
+
+
+def _progress() -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+@app.command()
+def facts(
+    file: Annotated[Path, typer.Argument(help="Annotated releases, as written by [bold]annotate[/bold].")],
+    type_: Annotated[Optional[List[str]], typer.Option("--type", "-t", help="Only facts of this type; may be repeated.")] = None,
+    name: Annotated[Optional[str], typer.Option("--name", "-n", help="Only facts with this text in a name.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the facts of annotated releases, each with the sentence that says so."""
+    from .annotate.view import thing
+    from .corpus.exchange import read_jsonl
+
+    releases, defects = read_jsonl(file)
+    _print_defects(defects)
+    if defects and not releases:
+        raise typer.Exit(USAGE)
+    table = Table(box=None, pad_edge=False)
+    for column in ("release", "head", "type", "tail", "score", "sentence"):
+        table.add_column(column, overflow="fold")
+    for release in releases:
+        for fact in release.facts or []:
+            if type_ and fact["type"] not in type_:
+                continue
+            if name and not any(name.lower() in str(fact[k]["name"]).lower() for k in ("head", "tail")):
+                continue
+            if as_json:
+                sys.stdout.write(json.dumps({"release": release.id, **fact}, ensure_ascii=False) + "\n")
+            else:
+                said = " ".join(str(fact["evidence"][0].get("text", "")).split())
+                ends = (thing(fact["head"]), fact["type"], thing(fact["tail"]))
+                table.add_row(release.id, *ends, f"{fact['score']:.2f}", _plain(said))
+    if not as_json:
+        out.print(table)
+    raise typer.Exit(REFUSED if defects else 0)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="Pipeline config.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model-best and model-last.")],
+    corpus: Annotated[List[Path], typer.Option("--corpus", help="Gold files that the model's meta shall name.")],
+    override: Annotated[Optional[List[str]], typer.Option("--set", help="Config override, e.g. training.max_steps=100.")] = None,
+) -> None:
+    """Train a pipeline as [bold]spacy train[/bold] does, and note in its meta what it was trained from."""
+    from .training import train_pipeline
+
+    overrides: Dict[str, Any] = {}
+    for item in override or []:
+        key, equals, value = item.partition("=")
+        if not equals:
+            _fail(CommuniqueError(f"--set {item}: write section.key=value"))
+        try:
+            overrides[key] = json.loads(value)
+        except ValueError:
+            overrides[key] = value
+    try:
+        out.print(f"best model: {train_pipeline(config, output, corpus, overrides)}")
+    except CommuniqueError as error:
+        _fail(error)
+
+
+@app.command()
+def evaluate(
+    gold: Annotated[List[Path], typer.Argument(help="Gold releases: JSONL, markup files, or folders of them.")],
+    model: ModelOption = DEFAULT_MODEL,
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="JSON file for the scores.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a pipeline on gold releases by the metrics of the annotation guide."""
+    from .annotate.run import load_model
+    from .corpus.exchange import read_gold
+    from .evaluate.report import scores_table
+    from .training import evaluate_pipeline
+
+    try:
+        nlp = load_model(model)
+        releases = read_gold(gold)
+        scores = evaluate_pipeline(nlp, releases)
+    except DefectError as error:
+        _print_defects(error.defects)
+        raise typer.Exit(REFUSED) from error
+    except CommuniqueError as error:
+        _fail(error)
+    record = {"model": nlp.meta["name"], "gold": [str(p) for p in gold], "releases": len(releases), "scores": scores}
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf8")
+    if as_json:
+        sys.stdout.write(text)
+    else:
+        out.print(scores_table(scores))
+
+
+@corpus_app.command()
+def check(
+    paths: Annotated[List[Path], typer.Argument(help="Markup files, or folders of them.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Print every defect of gold releases with file, line, column and mend. Exit code 1 where there is any."""
+    from .corpus.check import Checker
+    from .corpus.exchange import read_markup
+
+    try:
+        nlp, schema = _scheme(config)
+    except CommuniqueError as error:
+        _fail(error)
+    parsed, defects = read_markup(paths)
+    defects += list(Checker(schema, nlp.tokenizer).corpus(parsed))
+    if as_json:
+        sys.stdout.write(json.dumps([d.to_dict() for d in defects], ensure_ascii=False, indent=1) + "\n")
+    else:
+        for defect in defects:
+            out.print(_plain(defect), soft_wrap=True, highlight=False)
+        err.print(f"{len(defects)} defects in {len(parsed)} releases")
+    raise typer.Exit(REFUSED if defects else 0)
+
+
+@corpus_app.command()
+def convert(
+    paths: Annotated[List[Path], typer.Argument(help="Markup files or folders, or exchange .jsonl files.")],
+    output: Annotated[Path, typer.Argument(help="A .spacy file, a .jsonl file, or a folder for markup.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Convert gold releases between markup, the exchange format and spaCy's DocBin, without loss."""
+    from .corpus import exchange
+
+    try:
+        releases = exchange.read_gold(paths)
+        if output.suffix == ".spacy":
+            nlp, schema = _scheme(config)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            exchange.to_docbin(releases, nlp.tokenizer, schema).to_disk(output)
+        elif output.suffix == ".jsonl":
+            output.parent.mkdir(parents=True, exist_ok=True)
+            exchange.write_jsonl(output, releases)
+        elif output.suffix:
+            _fail(CommuniqueError(f"{output}: write a .spacy file, a .jsonl file, or a folder"))
+        else:
+            exchange.write_markup(output, releases)
+    except DefectError as error:
+        _print_defects(error.defects)
+        raise typer.Exit(REFUSED) from error
+    except CommuniqueError as error:
+        _fail(error, REFUSED)
+    err.print(f"{len(releases)} releases -> {_plain(output)}")
+
+
+@corpus_app.command()
+def split(
+    paths: Annotated[List[Path], typer.Argument(help="Gold releases: JSONL, markup files, or folders of them.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the parts, one JSONL file each.")],
+    parts: Annotated[str, typer.Option(help="Names and shares.")] = "train=0.8,dev=0.2",
+) -> None:
+    """Split gold releases into parts by a hash of their ids."""
+    from .corpus import exchange
+    from .corpus.split import parse_parts, split_releases
+
+    try:
+        shares = parse_parts(parts)
+        found = split_releases(exchange.read_gold(paths), shares)
+    except DefectError as error:
+        _print_defects(error.defects)
+        raise typer.Exit(REFUSED) from error
+    except CommuniqueError as error:
+        _fail(error)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, releases in found.items():
+        exchange.write_jsonl(output / f"{name}.jsonl", releases)
+        err.print(f"{len(releases):6} {name}")
+
+
+@corpus_app.command()
+def stats(
+    paths: Annotated[List[Path], typer.Argument(help="Gold releases: JSONL, markup files, or folders of them.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Count releases, words, labels, relations, sources and kinds."""
+    from .corpus.exchange import read_gold
+    from .corpus.stats import corpus_stats
+
+    try:
+        tables = corpus_stats(read_gold(paths))
+    except DefectError as error:
+        _print_defects(error.defects)
+        raise typer.Exit(REFUSED) from error
+    if as_json:
+        sys.stdout.write(json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
+        return
+    for name, counts in tables.items():
+        table = Table(name, "n", box=None, pad_edge=False)
+        for key, value in counts.items():
+            table.add_row(_plain(key), str(value))
+        out.print(table, "")
+
+
+def main() -> None:
+    """Entry point for ``python -m communique``."""
+    app()

@@ -1,0 +1,92 @@
+"""Facts: relations between things instead of between mentions, with all their evidence. What a user reads."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc
+
+from ..bridge import span_key
+
+Thing = Tuple[str, str]
+
+
+@Language.factory(
+    "communique_facts",
+    requires=["doc._.relations", "doc._.clusters"],
+    assigns=["doc._.facts"],
+    default_config={"name_labels": []},
+)
+def make_facts(nlp: Language, name: str, name_labels: List[str]) -> "Facts":
+    return Facts(name, name_labels)
+
+
+class Facts(Pipe):
+    """Merges the relations of a doc into ``doc._.facts``, most certain first by text order.
+
+    A fact is a dict: type; head and tail, each with name, label, cluster and norm where there is one; score, the best
+    of its relations'; evidence, one dict a relation with the sentence's start and end in characters, and those of the
+    two mentions. ``name_labels`` are preferred when a cluster is named after one of its mentions (a person's name, not
+    the role that stands for the person). A relation of a symmetric type is one fact in either direction.
+    """
+
+    def __init__(self, name: str, name_labels: List[str]) -> None:
+        self.name = name
+        self.name_labels = frozenset(name_labels)
+
+    def __call__(self, doc: Doc) -> Doc:
+        cluster = {tuple(m): c for c in doc._.clusters for m in c["mentions"]}
+        facts: Dict[Tuple[str, Thing, Thing], Dict[str, Any]] = {}
+        for r in doc._.relations:
+            ends = [self._thing(doc, tuple(r[k]), cluster) for k in ("head", "tail")]
+            keys = [key for key, _ in ends]
+            if r.get("symmetric") and (r["type"], keys[1], keys[0]) in facts:
+                keys.reverse()
+            if keys[0] == keys[1]:
+                continue
+            fact = facts.setdefault(
+                (r["type"], keys[0], keys[1]),
+                {"type": r["type"], "head": ends[0][1], "tail": ends[1][1], "score": 0.0, "evidence": []},
+            )
+            fact["score"] = max(fact["score"], round(float(r["score"] or 0.0), 4))
+            fact["evidence"].append(_evidence(doc, r))
+        doc._.facts = list(facts.values())
+        return doc
+
+    def _thing(self, doc: Doc, mention: Tuple[Any, ...], clusters: Any) -> Tuple[Thing, Dict[str, Any]]:
+        found = clusters.get(mention)
+        members = [tuple(m) for m in found["mentions"]] if found else [mention]
+        start, end, label = self._best(doc, members)
+        norms = doc._.norms
+        norm = next((norms[k] for k in (span_key(*m) for m in [mention, *members]) if k in norms), None)
+        thing: Dict[str, Any] = {"name": doc[start:end].text, "label": label}
+        if found:
+            thing["cluster"] = found["id"]
+        if norm is not None:
+            thing["norm"] = norm
+        if found:
+            return ("cluster", str(found["id"])), thing
+        return ("norm", f"{label} {norm}") if norm is not None else ("span", span_key(*mention)), thing
+
+    def _best(self, doc: Doc, members: List[Tuple[Any, ...]]) -> Tuple[int, int, str]:
+        """The most telling mention: of a name label, capitalised, long, early."""
+
+        def rank(m: Tuple[Any, ...]) -> Tuple[bool, bool, int, int]:
+            text = doc[m[0] : m[1]].text
+            return m[2] in self.name_labels, text[:1].isupper(), len(text), -m[0]
+
+        start, end, label = max(members, key=rank)
+        return start, end, label
+
+
+def _evidence(doc: Doc, relation: Dict[str, Any]) -> Dict[str, Any]:
+    out: Dict[str, Any] = {}
+    for name in ("head", "tail"):
+        start, end = relation[name][:2]
+        out[name] = [doc[start:end].start_char, doc[start:end].end_char]
+    if relation["evidence"] is not None:
+        sentence = doc[relation["evidence"][0] : relation["evidence"][1]]
+        out.update({"start": sentence.start_char, "end": sentence.end_char, "text": sentence.text.strip()})
+    return out

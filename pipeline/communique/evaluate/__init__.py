@@ -1,0 +1,1 @@
+"""Scores of the annotation guide, as functions on releases and as spaCy scorers."""

@@ -1,0 +1,33 @@
+"""Scores as a table."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from rich.table import Table
+
+from .metrics import LAYERS
+
+
+def scores_table(scores: Dict[str, Dict[str, float]]) -> Table:
+    """Layers in order, each with its labels below; percentages with one decimal."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer")
+    for column in ("P", "R", "F", "gold", "predicted"):
+        table.add_column(column, justify="right")
+    for layer in LAYERS:
+        if layer not in scores:
+            continue
+        _row(table, layer, scores[layer], "bold")
+        for key in sorted(k for k in scores if k.startswith(f"{layer}:")):
+            if not layer.startswith("pledges"):
+                _row(table, "  " + key.split(":", 1)[1], scores[key], "")
+    for key in (k for k in scores if k.startswith("identity")):
+        _row(table, key, scores[key], "bold" if key == "identity" else "")
+    return table
+
+
+def _row(table: Table, name: str, score: Dict[str, float], style: str) -> None:
+    figures = [f"{100 * score[k]:.1f}" if k in score else "" for k in "prf"]
+    counts = [f"{score[k]:.0f}" if k in score else "" for k in ("gold", "predicted")]
+    table.add_row(name, *figures, *counts, style=style)

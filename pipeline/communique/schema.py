@@ -1,0 +1,178 @@
+"""The label scheme: what is tagged and how labels may be related. Read from a config, hard-coded nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple, Union
+
+import numpy as np
+from spacy.util import registry
+from thinc.api import Config
+
+from .errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RelationType:
+    """A directed relation and the labels that its head and tail may have."""
+
+    name: str
+    heads: Tuple[str, ...]
+    tails: Tuple[str, ...]
+    symmetric: bool = False
+
+    def allows(self, head: str, tail: str) -> bool:
+        """True if the signature permits the pair; a symmetric type permits either order."""
+        if head in self.heads and tail in self.tails:
+            return True
+        return self.symmetric and tail in self.heads and head in self.tails
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What the corpus checker looks for beyond labels and signatures."""
+
+    determiners: Tuple[str, ...] = ()
+    endings: Tuple[str, ...] = ()
+    quotes: Tuple[str, ...] = ()
+    abbreviations: Tuple[str, ...] = ()
+    adjacent: Tuple[Tuple[str, str, str], ...] = ()
+    exclusive: Tuple[Tuple[str, str], ...] = ()
+    required: Tuple[Tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Entity labels, span labels and relation types of one domain.
+
+    Entities are flat and live in ``doc.ents``; spans may enclose entities and live in
+    ``doc.spans[span_key]``. ``identity`` names the labels whose mentions are clustered.
+    """
+
+    entities: Tuple[str, ...]
+    spans: Tuple[str, ...] = ()
+    span_key: str = "spans"
+    relations: Tuple[RelationType, ...] = ()
+    identity: FrozenSet[str] = frozenset()
+    compatible: FrozenSet[FrozenSet[str]] = frozenset()
+    checks: Checks = field(default_factory=Checks)
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """Labels of all mentions: entities first, then spans."""
+        return self.entities + self.spans
+
+    @property
+    def relation_names(self) -> Tuple[str, ...]:
+        return tuple(r.name for r in self.relations)
+
+    @property
+    def symmetric(self) -> FrozenSet[str]:
+        return frozenset(r.name for r in self.relations if r.symmetric)
+
+    def relation(self, name: str) -> Optional[RelationType]:
+        return next((r for r in self.relations if r.name == name), None)
+
+    def may_share_cluster(self, a: str, b: str) -> bool:
+        return a == b or frozenset((a, b)) in self.compatible
+
+    def signature(self) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+        """Boolean array of shape (labels, labels, relation types): which types a (head, tail) pair may have.
+
+        A symmetric type is allowed in the head's order only; the suggester orders pairs by position.
+        """
+        table = np.zeros((len(self.labels), len(self.labels), len(self.relations)), dtype=bool)
+        for k, rel in enumerate(self.relations):
+            for i, head in enumerate(self.labels):
+                for j, tail in enumerate(self.labels):
+                    table[i, j, k] = rel.allows(head, tail)
+        return table
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Plain data, the same shape as the ``[schema]`` section of a config."""
+        return {
+            "entities": {
+                "labels": list(self.entities),
+                "identity": sorted(self.identity),
+                "compatible": sorted(sorted(pair) for pair in self.compatible),
+            },
+            "spans": {"key": self.span_key, "labels": list(self.spans)},
+            "relations": {
+                r.name: {"heads": list(r.heads), "tails": list(r.tails), "symmetric": r.symmetric}
+                for r in self.relations
+            },
+            "checks": {k: _plain(v) for k, v in vars(self.checks).items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, file: Optional[str] = None) -> "Schema":
+        """Build and validate. Raises ConfigError naming the label or type that is wrong."""
+        entities = data.get("entities", {})
+        spans = data.get("spans", {})
+        relations = tuple(_relation(name, spec, file) for name, spec in data.get("relations", {}).items())
+        schema = cls(
+            entities=tuple(entities.get("labels", ())),
+            spans=tuple(spans.get("labels", ())),
+            span_key=str(spans.get("key", "spans")),
+            relations=relations,
+            identity=frozenset(entities.get("identity", ())),
+            compatible=frozenset(frozenset(pair) for pair in entities.get("compatible", ())),
+            checks=Checks(**{k: _frozen(v) for k, v in data.get("checks", {}).items()}),
+        )
+        schema._validate(file)
+        return schema
+
+    @classmethod
+    def from_disk(cls, path: Union[str, Path]) -> "Schema":
+        """Read the ``[schema]`` section of a config file."""
+        try:
+            config = Config().from_disk(path)
+        except (OSError, ValueError) as err:
+            raise ConfigError(f"can't read the label scheme: {err}", file=str(path)) from err
+        if "schema" not in config:
+            raise ConfigError("no [schema] section", file=str(path))
+        return cls.from_dict(config["schema"], file=str(path))
+
+    def _validate(self, file: Optional[str]) -> None:
+        if not self.entities:
+            raise ConfigError("[schema.entities] names no labels", file=file)
+        known = set(self.labels)
+        if len(known) != len(self.labels):
+            raise ConfigError("a label is named twice in [schema.entities] and [schema.spans]", file=file)
+        used = {label: f"[schema.relations.{r.name}]" for r in self.relations for label in r.heads + r.tails}
+        used.update({label: "[schema.entities] identity" for label in self.identity})
+        used.update({label: "[schema.entities] compatible" for pair in self.compatible for label in pair})
+        for label, where in used.items():
+            if label not in known:
+                raise ConfigError(f"{where} uses the unknown label {label!r}; known: {', '.join(self.labels)}", file=file)
+
+
+def _relation(name: str, spec: Mapping[str, Any], file: Optional[str]) -> RelationType:
+    if not spec.get("heads") or not spec.get("tails"):
+        raise ConfigError(f"[schema.relations.{name}] needs heads and tails", file=file)
+    return RelationType(name, tuple(spec["heads"]), tuple(spec["tails"]), bool(spec.get("symmetric", False)))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _plain(value: Any) -> Any:
+    return list(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+@registry.readers("communique.Schema.v1")
+def read_schema(path: Union[str, Path]) -> Dict[str, Any]:
+    """The label scheme as plain data, for the ``[initialize]`` block of a pipeline config."""
+    return Schema.from_disk(path).to_dict()
+
+
+@registry.readers("communique.SchemaLabels.v1")
+def read_labels(path: Union[str, Path], layer: str) -> List[str]:
+    """The labels of one layer: ``entities``, ``spans`` or ``relations``."""
+    schema = Schema.from_disk(path)
+    layers = {"entities": schema.entities, "spans": schema.spans, "relations": schema.relation_names}
+    if layer not in layers:
+        raise ConfigError(f"unknown layer {layer!r}; known: {', '.join(layers)}", file=str(path))
+    return list(layers[layer])

@@ -1,0 +1,117 @@
+"""What the tests share: a label scheme of their own, tiny pipelines built on the spot, paths."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+import spacy
+from communique.bridge import to_doc
+from communique.corpus.exchange import load_tokenizer
+from communique.release import Release
+from communique.schema import Schema
+from spacy.language import Language
+from spacy.training import Example
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    return Schema.from_disk(ROOT / "configs" / "schema.cfg")
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    return load_tokenizer(ROOT / "configs" / "small.cfg")[0].tokenizer
+
+
+@pytest.fixture(scope="session")
+def real_dev() -> List[Release]:
+    path = SHARED / "data" / "real-dev.jsonl"
+    if not path.exists():
+        pytest.skip("the real releases are not there")
+    return [Release.from_dict(json.loads(line)) for line in path.read_text("utf8").splitlines()]
+
+
+@pytest.fixture(scope="session")
+def listing() -> Path:
+    path = SHARED / "data" / "motie-listing.txt"
+    if not path.exists():
+        pytest.skip("the real releases are not there")
+    return path
+
+
+# A domain that has nothing to do with governments: bands, instruments and the songs they will record.
+BAND_SCHEMA: Dict[str, Any] = {
+    "entities": {"labels": ["BAND", "SONG", "CITY"], "identity": ["BAND", "SONG"]},
+    "spans": {"key": "plans", "labels": ["PLAN"]},
+    "relations": {
+        "PLAYED": {"heads": ["BAND"], "tails": ["SONG"]},
+        "IN": {"heads": ["BAND"], "tails": ["CITY"]},
+        "PLANS": {"heads": ["BAND"], "tails": ["PLAN"]},
+        "WITH": {"heads": ["BAND"], "tails": ["BAND"], "symmetric": True},
+    },
+}
+
+BAND_TEXTS = [
+    "[Red Owls](BAND o.1) played [Moonlight](SONG m.1) in [Lisbon](CITY c1)\nThe [Owls](BAND o.2) played with [Tin Cats](BAND t.1).\n---\no.1 PLAYED m.1\no.1 IN c1\no.2 WITH t.1\n",
+    "[Tin Cats](BAND t.1) played in [Oslo](CITY c1)\n[Tin Cats](BAND t.2) will [record [Rainfall](SONG r.1)](PLAN p1).\n---\nt.1 IN c1\nt.2 PLANS p1\n",
+    "[Blue Foxes](BAND f.1) in [Madrid](CITY c1)\n[Blue Foxes](BAND f.2) played [Rainfall](SONG r.1) with [Red Owls](BAND o.1).\n---\nf.1 IN c1\nf.2 PLAYED r.1\nf.2 WITH o.1\n",
+]
+
+
+@pytest.fixture(scope="session")
+def band_schema() -> Schema:
+    return Schema.from_dict(BAND_SCHEMA)
+
+
+def band_releases() -> List[Release]:
+    from communique.corpus.markup import parse
+
+    return [parse(f"id: band-{i}\n\n{text}").release.canonical() for i, text in enumerate(BAND_TEXTS)]
+
+
+def band_examples(nlp: Language, schema: Schema) -> List[Example]:
+    return [
+        Example(nlp.make_doc(r.text), to_doc(r, nlp.make_doc, schema)) for r in band_releases()
+    ]
+
+
+def band_pipeline() -> Language:
+    """Untrained: sentences, entities, plans, relations, identity, facts, each with a small model of its own."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("communique_sentences", name="sentences")
+    nlp.add_pipe("communique_spans", name="entities")
+    nlp.add_pipe("communique_spans", name="plans", config={"spans_key": "plans"})
+    nlp.add_pipe("communique_relations", name="relations")
+    nlp.add_pipe("communique_identity", name="identity", config={"labels": ["BAND", "SONG"]})
+    nlp.add_pipe("communique_facts", name="facts")
+    return nlp
+
+
+def train_bands(steps: int = 60) -> Language:
+    """The band pipeline, trained until it has learned its three texts by heart."""
+    spacy.util.fix_random_seed(0)
+    nlp = band_pipeline()
+    scheme = Schema.from_dict(BAND_SCHEMA)
+    nlp.config["initialize"]["components"] = {"relations": {"label_scheme": scheme.to_dict()}}
+    optimizer = nlp.initialize(lambda: band_examples(nlp, scheme))
+    optimizer.learn_rate = 0.005
+    for _ in range(steps):
+        examples = band_examples(nlp, scheme)
+        nlp.update(examples, sgd=optimizer, annotates=["sentences", "entities", "plans"])
+    return nlp
+
+
+@pytest.fixture(scope="session")
+def bands() -> Language:
+    return train_bands()
