@@ -85,7 +85,7 @@ def _jsonl_file(path: Path) -> Iterator[Tuple[int, Item]]:
 
 def _parse(data: bytes, name: str, suffix: Optional[str], stem: str) -> Iterator[Tuple[int, Item]]:
     """Releases of a whole file, its format told from its beginning."""
-    if not data.strip():
+    if not _decode(data).strip():
         yield 0, Defect(name, 0, 0, "empty", "the file is empty", "leave it out")
         return
     if suffix != ".txt" and data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
