@@ -8,12 +8,13 @@ from typing import Any, Dict, List
 
 import pytest
 import spacy
+from spacy.language import Language
+from spacy.training import Example
+
 from communique.bridge import to_doc
 from communique.corpus.exchange import load_tokenizer
 from communique.release import Release
 from communique.schema import Schema
-from spacy.language import Language
-from spacy.training import Example
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -81,9 +82,7 @@ def band_releases() -> List[Release]:
 
 
 def band_examples(nlp: Language, schema: Schema) -> List[Example]:
-    return [
-        Example(nlp.make_doc(r.text), to_doc(r, nlp.make_doc, schema)) for r in band_releases()
-    ]
+    return [Example(nlp.make_doc(r.text), to_doc(r, nlp.make_doc, schema)) for r in band_releases()]
 
 
 def band_pipeline() -> Language:

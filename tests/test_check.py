@@ -1,4 +1,5 @@
 import pytest
+
 from communique.corpus.check import Checker, off_boundaries
 from communique.corpus.exchange import read_markup
 from communique.corpus.markup import parse

@@ -4,14 +4,15 @@ from datetime import date
 
 import pytest
 import spacy
+from spacy.util import load_config
+
+from communique.bridge import to_doc
 from communique.components.identity import known_sieves
 from communique.corpus.exchange import load_tokenizer
 from communique.corpus.markup import parse
-from communique.bridge import to_doc
 from communique.countries import load_register
 from communique.dates import normalise_date
 from communique.money import load_register as load_money
-from spacy.util import load_config
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,9 @@ def clusters(root, config, tokenizer, schema):
     pipe = nlp.add_pipe("communique_identity", config=settings)
 
     def run(markup):
-        release = parse(f"id: x\n\n{markup}\n---\n" if "\n---\n" not in markup else f"id: x\n\n{markup}").release.canonical()
+        release = parse(
+            f"id: x\n\n{markup}\n---\n" if "\n---\n" not in markup else f"id: x\n\n{markup}"
+        ).release.canonical()
         doc = pipe(to_doc(release, tokenizer, schema))
         want = {}
         for m in release.mentions:
@@ -114,8 +117,18 @@ def test_configs_share_the_tokenizer_and_the_rules(root):
 
 @pytest.mark.parametrize(
     "name, code",
-    [("Korea", "KR"), ("Korean", "KR"), ("U.S.", "US"), ("us", None), ("the Netherlands", "NL"), ("EU", "EU"),
-     ("Kyrgyz Republic", "KG"), ("Bolivia, Plurinational State of", "BO"), ("Côte d’Ivoire", "CI"), ("Atlantis", None)],
+    [
+        ("Korea", "KR"),
+        ("Korean", "KR"),
+        ("U.S.", "US"),
+        ("us", None),
+        ("the Netherlands", "NL"),
+        ("EU", "EU"),
+        ("Kyrgyz Republic", "KG"),
+        ("Bolivia, Plurinational State of", "BO"),
+        ("Côte d’Ivoire", "CI"),
+        ("Atlantis", None),
+    ],
 )
 def test_countries(name, code):
     assert load_register().code(name) == code
@@ -200,7 +213,9 @@ def test_facts_merge_relations_of_clusters(tokenizer, schema):
         "b.1 MET_WITH l.1\nb.2 MET_WITH l.2\nl.3 MET_WITH b.3\nt.1 HELD_ON d1\nt.1 HELD_ON d2\n"
     ).release.canonical()
     doc = to_doc(release, tokenizer, schema)
-    doc._.relations = [{**r, "score": 0.5 + i / 10, "symmetric": r["type"] == "MET_WITH"} for i, r in enumerate(doc._.relations)]
+    doc._.relations = [
+        {**r, "score": 0.5 + i / 10, "symmetric": r["type"] == "MET_WITH"} for i, r in enumerate(doc._.relations)
+    ]
     for _, pipe in nlp.pipeline:
         doc = pipe(doc)
     met, held = doc._.facts

@@ -2,9 +2,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from communique.architectures.crf import Lattice, TagScheme, marginals, negative_log_likelihood, viterbi
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from communique.architectures.crf import Lattice, TagScheme, marginals, negative_log_likelihood, viterbi
 
 
 def lattice(seed: int, lengths: "list[int]", tags: int = 3) -> Lattice:

@@ -2,14 +2,15 @@ import json
 import string
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.tokens import DocBin
+
 from communique.bridge import from_doc, to_doc
 from communique.corpus import markup
 from communique.corpus.exchange import read_gold, to_docbin, write_jsonl, write_markup
 from communique.errors import CommuniqueError, DefectError
 from communique.release import Mention, Relation, Release
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from spacy.tokens import DocBin
 
 GOOD = """id: kr-1
 date: 2026-03-02
@@ -83,8 +84,10 @@ def test_no_utf8(tmp_path):
 
 
 NAMES = st.text(string.ascii_letters + string.digits + "._- é%~/", min_size=1, max_size=6)
-CHARS = st.sampled_from(list("ab -[]()\\\n\r.,“’\t\u2028\x85é😀0A") + ["\ne", ". A", "---"])
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=4), lambda x: st.lists(x, max_size=2), max_leaves=3)
+CHARS = st.sampled_from([*list("ab -[]()\\\n\r.,“’\t\u2028\x85é😀0A"), "\ne", ". A", "---"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4), lambda x: st.lists(x, max_size=2), max_leaves=3
+)
 
 
 @st.composite
@@ -103,9 +106,22 @@ def releases(draw):
     pairs = draw(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=4)) if mentions else []
     seen = {(a % len(mentions), b % len(mentions)) for a, b in pairs}
     relations = [Relation(i, "MET", a, b) for i, (a, b) in enumerate(sorted(seen))]
-    meta = draw(st.dictionaries(NAMES.filter(lambda k: k not in {"id", "text"} | set(Release.__dataclass_fields__)), JSON, max_size=2))
+    meta = draw(
+        st.dictionaries(
+            NAMES.filter(lambda k: k not in {"id", "text", *Release.__dataclass_fields__}), JSON, max_size=2
+        )
+    )
     title = draw(st.none() | st.just(text.split("\n", 1)[0]) | st.text(max_size=5))
-    return Release(draw(NAMES), text, title, draw(st.none() | st.just("2026-01-02")), draw(st.none() | NAMES), mentions, relations, meta=meta)
+    return Release(
+        draw(NAMES),
+        text,
+        title,
+        draw(st.none() | st.just("2026-01-02")),
+        draw(st.none() | NAMES),
+        mentions,
+        relations,
+        meta=meta,
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -131,7 +147,14 @@ def test_written_markup_keeps_a_sentence_a_line():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.sampled_from(["Korea", "the", "(MOU)", "U.S.-Japan", "’s", "\n", "KRW112", "2026.", "“x”"]), min_size=1, max_size=20), st.data())
+@given(
+    st.lists(
+        st.sampled_from(["Korea", "the", "(MOU)", "U.S.-Japan", "’s", "\n", "KRW112", "2026.", "“x”"]),
+        min_size=1,
+        max_size=20,
+    ),
+    st.data(),
+)
 def test_docbin_round_trip(tokenizer, schema, words, data):
     text = " ".join(words)
     tokens = [t for t in tokenizer(text)]
@@ -170,5 +193,3 @@ def test_overlapping_entities_are_an_error(tokenizer, schema):
     release = Release("x", "Bank of Korea", mentions=[Mention(0, "AGENCY", 0, 13), Mention(1, "COUNTRY", 8, 13)])
     with pytest.raises(CommuniqueError, match="x: "):
         to_doc(release, tokenizer, schema)
-
-

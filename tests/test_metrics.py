@@ -5,6 +5,7 @@ import random
 from dataclasses import replace
 
 import pytest
+
 from communique.evaluate.metrics import LAYERS, identity_counts, pair_spans, prf, score_releases
 from communique.evaluate.scorers import score_examples
 from communique.release import Mention, Relation, Release

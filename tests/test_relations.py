@@ -6,14 +6,15 @@ import pickle
 import numpy as np
 import pytest
 import spacy
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from thinc.api import Model, fix_random_seed
+
 from communique.architectures.relation import build_relation_model
 from communique.bridge import from_doc, mentions, to_doc
 from communique.components.pairs import build_pair_suggester
 from communique.schema import Schema
 from conftest import BAND_SCHEMA, band_examples, band_pipeline, band_releases, train_bands
-from spacy.tokens import Doc, DocBin
-from spacy.training import Example
-from thinc.api import Model, fix_random_seed
 
 WANTED = [r.relations for r in band_releases()]
 
@@ -49,7 +50,8 @@ def test_pairs_follow_the_signatures(gold, band_schema):
         (i, j)
         for i in range(len(flat))
         for j in range(len(flat))
-        if i != j and doc_of[i] == doc_of[j]
+        if i != j
+        and doc_of[i] == doc_of[j]
         and any(r.allows(flat[i][2], flat[j][2]) and (not r.symmetric or i < j) for r in band_schema.relations)
     }
     assert pairs == every
@@ -117,7 +119,7 @@ def test_model_gradients_equal_finite_differences(gold, band_schema):
         for name in node.param_names:
             node.set_grad(name, np.zeros_like(node.get_param(name)))
     model.get_ref("output_layer").set_param("W", np.random.default_rng(3).normal(size=(4, 5)).astype("f"))
-    Y, backprop = model.begin_update((gold, batch))
+    _, backprop = model.begin_update((gold, batch))
     backprop(weights)
 
     def loss():
@@ -144,7 +146,9 @@ def test_learns_by_heart(bands):
         found = from_doc(doc, "plans")
         want = {(release.mentions[r.head].start, r.type, release.mentions[r.tail].start) for r in release.relations}
         assert {(found.mentions[r.head].start, r.type, found.mentions[r.tail].start) for r in found.relations} == want
-        assert {(m.start, m.end, m.label) for m in found.mentions} == {(m.start, m.end, m.label) for m in release.mentions}
+        assert {(m.start, m.end, m.label) for m in found.mentions} == {
+            (m.start, m.end, m.label) for m in release.mentions
+        }
 
 
 def test_scores_and_evidence(bands):

@@ -7,12 +7,13 @@ import string
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from communique.annotate.run import annotate
 from communique.annotate.sources import read_inputs
 from communique.errors import Defect
 from communique.release import Release
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 LISTING = """-
 Korea and Chile hold talks
@@ -94,7 +95,11 @@ BAD_LINES = [
     ('{"id": "a", "text": "T\\nb\\u0000"}', "control", "U+0000 at character 3"),
     ('{"id": "a", "text": "T\\nb", "date": 5}', "record", '"date" must be a string'),
     ('{"id": "a", "text": "' + "x" * 300 + '"}', "length", "300 characters, more than 200"),
-    ('{"id": "a", "text": "T\\nb", "entities": [{"id": 0, "label": "X", "start_offset": 0, "end_offset": 9}]}', "record", "entities[0]"),
+    (
+        '{"id": "a", "text": "T\\nb", "entities": [{"id": 0, "label": "X", "start_offset": 0, "end_offset": 9}]}',
+        "record",
+        "entities[0]",
+    ),
     ("[" * 100_000, "json", "no JSON"),
 ]
 

@@ -46,7 +46,14 @@ def _cluster(span: Span) -> Optional[str]:
 
 def register_extensions() -> None:
     """Set the extensions named above. Done once, on import; a second call changes nothing."""
-    defaults: Dict[str, Any] = {"relations": [], "clusters": [], "confidences": {}, "norms": {}, "facts": [], "release": {}}
+    defaults: Dict[str, Any] = {
+        "relations": [],
+        "clusters": [],
+        "confidences": {},
+        "norms": {},
+        "facts": [],
+        "release": {},
+    }
     for name, default in defaults.items():
         if not Doc.has_extension(name):
             Doc.set_extension(name, default=default)
@@ -93,7 +100,7 @@ def to_doc(release: Release, make_doc: Callable[[str], Doc], schema: Schema) -> 
     except ValueError as err:
         raise CommuniqueError(f"{release.id}: {err}") from err
     doc.spans[schema.span_key] = SpanGroup(doc, name=schema.span_key, spans=layers[1])
-    keys = {i: [s.start, s.end, s.label_] for i, s in spans.items()}
+    keys: Dict[int, List[Any]] = {i: [s.start, s.end, s.label_] for i, s in spans.items()}
     doc._.relations = [
         {"type": r.type, "head": keys[r.head], "tail": keys[r.tail], "score": r.score, "evidence": None}
         for r in release.relations
@@ -154,9 +161,7 @@ def _mention(doc: Doc, number: int, key: Key, cluster: Optional[str]) -> Mention
     span = doc[start:end]
     name = span_key(start, end, label)
     score = doc._.confidences.get(name)
-    return Mention(
-        number, label, span.start_char, span.end_char, cluster, _rounded(score), doc._.norms.get(name)
-    )
+    return Mention(number, label, span.start_char, span.end_char, cluster, _rounded(score), doc._.norms.get(name))
 
 
 def _relation(doc: Doc, number: int, data: Mapping[str, Any], index: Mapping[Any, int]) -> Relation:

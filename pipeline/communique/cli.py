@@ -23,9 +23,13 @@ app.add_typer(corpus_app, name="corpus")
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Pipeline config: its tokenizer and label scheme are used.")]
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="Pipeline config: its tokenizer and label scheme are used.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name of a shipped model, a folder, or an installed package.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a shipped model, a folder, or an installed package.")
+]
 DEFAULT_CONFIG = Path("configs/small.cfg")
 DEFAULT_MODEL = "small"
 
@@ -56,19 +60,24 @@ def _scheme(config: Path) -> Any:
 
 @app.command()
 def annotate(
-    inputs: Annotated[List[str], typer.Argument(help="Listing pages, JSONL, .txt files, folders of them, or - for standard input.")],
+    inputs: Annotated[
+        List[str], typer.Argument(help="Listing pages, JSONL, .txt files, folders of them, or - for standard input.")
+    ],
     output: Annotated[str, typer.Option("--output", "-o", help="JSONL file to write, or - for standard output.")],
     model: ModelOption = DEFAULT_MODEL,
     view: Annotated[bool, typer.Option("--view", help="Print the facts for people to read.")] = False,
     as_json: JsonOption = False,
-    max_chars: Annotated[int, typer.Option(help="Longest release, in characters; longer ones are refused.")] = 1_000_000,
+    max_chars: Annotated[
+        int, typer.Option(help="Longest release, in characters; longer ones are refused.")
+    ] = 1_000_000,
 ) -> None:
     """Annotate releases and write them in the exchange format.
 
     Records that can't be read are refused, named with file and line, and the rest is written all the same.
     Exit code 0: all annotated; 1: some refused; 2: wrong usage.
     """
-    from .annotate import run, sinks, sources, view as views
+    from .annotate import run, sinks, sources
+    from .annotate import view as views
     from .bridge import get_schema
 
     for name in inputs:
@@ -107,7 +116,9 @@ def annotate(
     if as_json:
         (sys.stderr if output == sinks.STDOUT else sys.stdout).write(json.dumps({**counts, "output": output}) + "\n")
     else:
-        err.print(f"{counts['releases']} releases, {counts['facts']} facts, {counts['refused']} refused -> {_plain(output)}")
+        err.print(
+            f"{counts['releases']} releases, {counts['facts']} facts, {counts['refused']} refused -> {_plain(output)}"
+        )
     raise typer.Exit(REFUSED if counts["refused"] else 0)
 
 
@@ -119,7 +130,9 @@ def _progress() -> Progress:
 @app.command()
 def facts(
     file: Annotated[Path, typer.Argument(help="Annotated releases, as written by [bold]annotate[/bold].")],
-    type_: Annotated[Optional[List[str]], typer.Option("--type", "-t", help="Only facts of this type; may be repeated.")] = None,
+    type_: Annotated[
+        Optional[List[str]], typer.Option("--type", "-t", help="Only facts of this type; may be repeated.")
+    ] = None,
     name: Annotated[Optional[str], typer.Option("--name", "-n", help="Only facts with this text in a name.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -156,7 +169,9 @@ def train(
     config: Annotated[Path, typer.Argument(help="Pipeline config.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model-best and model-last.")],
     corpus: Annotated[List[Path], typer.Option("--corpus", help="Gold files that the model's meta shall name.")],
-    override: Annotated[Optional[List[str]], typer.Option("--set", help="Config override, e.g. training.max_steps=100.")] = None,
+    override: Annotated[
+        Optional[List[str]], typer.Option("--set", help="Config override, e.g. training.max_steps=100.")
+    ] = None,
 ) -> None:
     """Train a pipeline as [bold]spacy train[/bold] does, and note in its meta what it was trained from."""
     from .training import train_pipeline

@@ -195,8 +195,13 @@ def _rules() -> List[Rule]:
         _rule(r"(?P<edge>year-end)", _edge),
         _rule(rf"(?P<season>spring|summer|autumn|fall|winter){of}{rel}?", _season),
         _rule(r"(?P<word>today|tonight|yesterday|tomorrow)", _relative_day),
-        _rule(rf"(?:(?P<rel>next|last|this|coming) )?(?P<day>{'|'.join(DAYS)})(?: (?:morning|evening|afternoon))?", _weekday),
-        _rule(r"(?P<rel>this|current|next|coming|last|previous|past) (?P<unit>week|month|quarter|year)", _relative_unit),
+        _rule(
+            rf"(?:(?P<rel>next|last|this|coming) )?(?P<day>{'|'.join(DAYS)})(?: (?:morning|evening|afternoon))?",
+            _weekday,
+        ),
+        _rule(
+            r"(?P<rel>this|current|next|coming|last|previous|past) (?P<unit>week|month|quarter|year)", _relative_unit
+        ),
     ]
 
 

@@ -58,9 +58,7 @@ class Release:
         return replace(
             self,
             mentions=[replace(m, id=i) for i, m in enumerate(order)],
-            relations=[
-                replace(r, id=i, head=number[r.head], tail=number[r.tail]) for i, r in enumerate(relations)
-            ],
+            relations=[replace(r, id=i, head=number[r.head], tail=number[r.tail]) for i, r in enumerate(relations)],
         )
 
     def span_text(self, mention: Mention) -> str:

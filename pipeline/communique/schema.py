@@ -145,7 +145,9 @@ class Schema:
         used.update({label: "[schema.entities] compatible" for pair in self.compatible for label in pair})
         for label, where in used.items():
             if label not in known:
-                raise ConfigError(f"{where} uses the unknown label {label!r}; known: {', '.join(self.labels)}", file=file)
+                raise ConfigError(
+                    f"{where} uses the unknown label {label!r}; known: {', '.join(self.labels)}", file=file
+                )
 
 
 def _relation(name: str, spec: Mapping[str, Any], file: Optional[str]) -> RelationType:

@@ -76,7 +76,9 @@ def _doc(nlp: Language, release: Release) -> Doc:
     return doc
 
 
-def counted(items: Iterable[Item], on_defect: Callable[[Defect], None], on_release: Callable[[Release], None]) -> Iterator[Release]:
+def counted(
+    items: Iterable[Item], on_defect: Callable[[Defect], None], on_release: Callable[[Release], None]
+) -> Iterator[Release]:
     """Releases only; each item is reported on its way."""
     for item in items:
         if isinstance(item, Defect):

@@ -19,7 +19,9 @@ from ..release import Release
 Item = Union[Release, Defect]
 RULE = re.compile(r"-+[ \t]*")
 DATE = re.compile(r"\s*date\s*(\d{4}-\d\d-\d\d)\s*\Z")
-HTML = re.compile(r"<(?:!doctype|html|head|body|div|p|span|br|table|a|script)\b[^<>]*>|</(?:p|div|span|a|body|html)>", re.I)
+HTML = re.compile(
+    r"<(?:!doctype|html|head|body|div|p|span|br|table|a|script)\b[^<>]*>|</(?:p|div|span|a|body|html)>", re.I
+)
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 UNDECODED = re.compile(r"[\udc80-\udcff]")
 SUFFIXES = (".jsonl", ".txt")
@@ -150,12 +152,16 @@ def _block(lines: List[str], name: str, start: int) -> Tuple[int, Item]:
     title, body = lines[skipped].strip(), "\n".join(lines[skipped + 1 :]).strip()
     match = DATE.search(body) or DATE.search(title)
     if match is None:
-        return start, Defect(name, start, 0, "date", f"the block {title[:40]!r} has no date", "end it with dateYYYY-MM-DD")
+        return start, Defect(
+            name, start, 0, "date", f"the block {title[:40]!r} has no date", "end it with dateYYYY-MM-DD"
+        )
     if match.string is title:
         return start, Defect(name, start, 0, "title", "the block has no title line", "begin it with the title")
     body = body[: match.start()].strip()
     if not body:
-        return start, Defect(name, start, 0, "body", f"the block {title[:40]!r} has no body", "write it below the title")
+        return start, Defect(
+            name, start, 0, "body", f"the block {title[:40]!r} has no body", "write it below the title"
+        )
     return start, Release(f"{match[1]}-{_slug(title)}", f"{title}\n{body}", title=title, date=match[1])
 
 

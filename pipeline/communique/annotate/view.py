@@ -38,7 +38,7 @@ def _rank(types: Sequence[str], name: str) -> int:
     return types.index(name) if name in types else len(types)
 
 
-def _by_sentence(facts: List[Mapping[str, Any]]) -> List[Tuple[str, List[Mapping[str, Any]]]]:
+def _by_sentence(facts: Sequence[Mapping[str, Any]]) -> List[Tuple[str, List[Mapping[str, Any]]]]:
     """Facts of one type with the same first evidence stand together over their sentence."""
     groups: Dict[Tuple[str, str], List[Mapping[str, Any]]] = {}
     for fact in facts:

@@ -160,7 +160,7 @@ class Marginals:
 
 def marginals(xp: Any, lattice: Lattice) -> Marginals:
     """Forward-backward over a batch."""
-    steps, batch, tags = lattice.emissions.shape
+    steps, batch, _ = lattice.emissions.shape
     top = lattice.emissions.max(axis=2, keepdims=True)
     weight = xp.exp(lattice.emissions - top)
     moves, last = xp.exp(lattice.T), xp.exp(lattice.end)
@@ -223,7 +223,7 @@ def negative_log_likelihood(
         loss -= float(lattice.start[tags[0]] + lattice.end[tags[-1]])
         d_end += grad[last, i]
         grad[steps, i, tags] -= 1.0
-        np.subtract.at(d_T, (tags[:-1], tags[1:]), 1.0) if xp is np else xp.add.at(d_T, (tags[:-1], tags[1:]), -1.0)
+        xp.add.at(d_T, (tags[:-1], tags[1:]), -1.0)
         d_start[tags[0]] -= 1.0
         d_end[tags[-1]] -= 1.0
     return loss, [grad[: lattice.lengths[i], i] for i in range(len(gold))], d_T, d_start, d_end

@@ -63,14 +63,17 @@ def build_transformer(
     try:
         from spacy_transformers.architectures import create_TransformerModel_v3
     except ImportError as err:
-        raise ConfigError("this pipeline needs the extra [transformers]: pip install 'communique[transformers]'") from err
-    return create_TransformerModel_v3(
+        raise ConfigError(
+            "this pipeline needs the extra [transformers]: pip install 'communique[transformers]'"
+        ) from err
+    model: Model[Any, Any] = create_TransformerModel_v3(
         find_encoder(name, package, package_folder),
         get_spans,
         tokenizer_config=tokenizer_config,
         transformer_config=transformer_config,
         mixed_precision=mixed_precision,
     )
+    return model
 
 
 def find_encoder(name: str, package: Optional[str], package_folder: str) -> str:

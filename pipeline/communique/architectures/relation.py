@@ -45,9 +45,7 @@ def build_relation_model(
     return model
 
 
-def build_pair_layer(
-    tok2vec: Model[List[Doc], List[Floats2d]], width: int, dropout: float
-) -> Model[InT, Floats2d]:
+def build_pair_layer(tok2vec: Model[List[Doc], List[Floats2d]], width: int, dropout: float) -> Model[InT, Floats2d]:
     """(docs, pairs) to pair vectors of shape (pairs, width)."""
     head: Model[Any, Any] = Linear(nO=width)
     tail: Model[Any, Any] = Linear(nO=width)
@@ -77,9 +75,7 @@ def _init(model: Model[InT, Floats2d], X: Optional[InT] = None, Y: Any = None) -
     model.set_param("signature", normal_init(model.ops, (labels * labels, out), mean=0.0))
 
 
-def _forward(
-    model: Model[InT, Floats2d], X: InT, is_train: bool
-) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
+def _forward(model: Model[InT, Floats2d], X: InT, is_train: bool) -> Tuple[Floats2d, Callable[[Floats2d], List[Doc]]]:
     docs, pairs = X
     tok2vec, head, tail, attention, final, *values = model.layers
     ops = model.ops
@@ -91,7 +87,7 @@ def _forward(
     head_out, bp_head = head(mentions, is_train)
     tail_out, bp_tail = tail(mentions, is_train)
     scores, bp_attention = attention(tokens, is_train)
-    rows = pairs.features + ops.asarray(OFFSETS[:-1])
+    rows = pairs.features + OFFSETS[:-1]
     labels = pairs.labels[pairs.heads] * model.get_dim("labels") + pairs.labels[pairs.tails]
     features, signature = model.get_param("features"), model.get_param("signature")
     total = head_out[pairs.heads] + tail_out[pairs.tails] + features[rows].sum(axis=1) + signature[labels]
@@ -116,7 +112,8 @@ def _forward(
         d_tokens += bp_attention(d_scores)
         model.inc_grad("features", _sum_rows(ops, features, rows, d_total))
         model.inc_grad("signature", _sum_rows(ops, signature, labels[:, None], d_total))
-        return bp_tok2vec(ops.unflatten(d_tokens, ops.asarray1i(lengths)))
+        d_docs: List[Doc] = bp_tok2vec(ops.unflatten(d_tokens, ops.asarray1i(lengths)))
+        return d_docs
 
     return Y, backprop
 
@@ -143,8 +140,8 @@ def _mention_vectors(ops: Any, tokens: Any, pairs: PairBatch) -> Tuple[Any, Call
     def backprop(dY: Any) -> Any:
         edges = xp.zeros((len(tokens) + 1, width))
         d_mean = dY[:, 2 * width :] / size
-        _scatter(xp, edges, starts, d_mean)
-        _scatter(xp, edges, ends, -d_mean)
+        xp.add.at(edges, starts, d_mean)
+        xp.add.at(edges, ends, -d_mean)
         d_tokens = ops.asarray2f(xp.cumsum(edges, axis=0)[:-1])
         ops.scatter_add(d_tokens, starts, ops.as_contig(dY[:, :width]))
         ops.scatter_add(d_tokens, ends - 1, ops.as_contig(dY[:, width : 2 * width]))
@@ -182,20 +179,11 @@ def _attend(xp: Any, values: Any, scores: Any, starts: Any, ends: Any) -> Tuple[
         d_mass = -(d_sum * pooled).sum(axis=1, keepdims=True)
         edges = xp.zeros((len(values) + 1, values.shape[1] + 1))
         both = xp.concatenate([d_sum, d_mass], axis=1)
-        _scatter(xp, edges, starts, both)
-        _scatter(xp, edges, ends, -both)
+        xp.add.at(edges, starts, both)
+        xp.add.at(edges, ends, -both)
         spread = xp.cumsum(edges, axis=0)[:-1]
         d_values = weight * spread[:, :-1]
         d_weight = (spread[:, :-1] * values).sum(axis=1) + spread[:, -1]
         return d_values, d_weight * weight[:, 0] * (1 - bounded**2)
 
     return pooled, backprop
-
-
-def _scatter(xp: Any, table: Any, rows: Any, values: Any) -> None:
-    if xp is np:
-        np.add.at(table, rows, values)
-    else:
-        import cupyx
-
-        cupyx.scatter_add(table, rows, values)

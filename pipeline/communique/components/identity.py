@@ -18,7 +18,30 @@ from spacy.tokens import Doc, Span
 from ..countries import CountryRegister, load_register
 
 WORD = re.compile(r"\w+")
-SMALL = frozenset("of the and for on in to with de du des la le y e a an between at by".split())
+SMALL = frozenset(
+    [
+        "of",
+        "the",
+        "and",
+        "for",
+        "on",
+        "in",
+        "to",
+        "with",
+        "de",
+        "du",
+        "des",
+        "la",
+        "le",
+        "y",
+        "e",
+        "a",
+        "an",
+        "between",
+        "at",
+        "by",
+    ]
+)
 
 
 @Language.factory(
@@ -173,7 +196,9 @@ def _nearest(candidates: Iterable[_Mention]) -> Optional[_Mention]:
 
 
 @sieve("exact")
-def _exact(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _exact(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """The same string, case, full stops and apostrophes apart. A common noun after "a" begins something new."""
     if m.indefinite and m.text[:1].islower():
         return None
@@ -181,21 +206,27 @@ def _exact(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], 
 
 
 @sieve("brackets")
-def _brackets(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _brackets(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """``Name (Abbreviation)`` and ``Name (the “Short Form”)``."""
     if not earlier:
         return None
     before, doc = earlier[-1], m.span.doc
     gap = doc.text[before.span.end_char : m.span.start_char]
     after = doc.text[m.span.end_char : m.span.end_char + 2].lstrip("”\"’'")
-    opened = re.fullmatch(r"[\w ]{0,20}\s?\((?:the |hereinafter |henceforth |or |also known as )*[“\"‘']?(?:the )?", gap)
+    opened = re.fullmatch(
+        r"[\w ]{0,20}\s?\((?:the |hereinafter |henceforth |or |also known as )*[“\"‘']?(?:the )?", gap
+    )
     if opened and before.label == m.label and after[:1] in (")", ",", ";"):
         return before
     return None
 
 
 @sieve("acronym")
-def _acronym(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _acronym(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """An abbreviation and the name whose initials it is, whichever comes first."""
     return _nearest(a for a in earlier if a.label == m.label and (_abbreviates(m, a) or _abbreviates(a, m)))
 
@@ -210,7 +241,9 @@ def _abbreviates(short: _Mention, long: _Mention) -> bool:
 
 
 @sieve("alias")
-def _alias(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _alias(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """Names, abbreviations and adjectives of one country, by the register."""
     code = self.register.code(m.text)
     if code is None:
@@ -219,14 +252,20 @@ def _alias(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], 
 
 
 @sieve("partial_name")
-def _partial_name(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _partial_name(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """A person's name whose words are some of another's: "Bekova" after "Aliya Bekova"."""
     words = [w for w in m.words if len(w) > 1]
     if not words:
         return None
     found = [a for a in earlier if a.label == m.label and _within(words, a.words)]
     if not found:
-        found = [a for a in earlier if a.label == m.label and a.words and _within([w for w in a.words if len(w) > 1], m.words)]
+        found = [
+            a
+            for a in earlier
+            if a.label == m.label and a.words and _within([w for w in a.words if len(w) > 1], m.words)
+        ]
     return _nearest(found)
 
 
@@ -236,7 +275,9 @@ def _within(few: Iterable[str], many: Iterable[str]) -> bool:
 
 
 @sieve("short_form")
-def _short_form(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _short_form(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """A definite short form: the head of a longer name ("the Commission"), or a word of ``generic`` ("the event").
 
     ``generic`` maps a label to the common nouns that may stand for any earlier mention with that label.
@@ -276,7 +317,9 @@ def _expanded(m: _Mention) -> Set[str]:
 
 
 @sieve("office")
-def _office(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _office(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """Roles named beside one person are one office where the one's words are in the other's."""
     if m.holder is None:
         return None
@@ -291,7 +334,9 @@ def _compatible(a: Tuple[str, ...], b: Tuple[str, ...]) -> bool:
 
 
 @sieve("holder")
-def _holder(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _holder(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """A role without a name, and the person who was named with it before: "the trade minister said"."""
     if m.holder is not None or m.indefinite or _head(m.words).endswith("s"):
         return None
@@ -308,11 +353,15 @@ def _holder(self: Identity, state: _State, m: _Mention, earlier: List[_Mention],
 
 def _offices(state: _State, person: _Mention, label: str) -> List[Tuple[str, ...]]:
     root = state.find(person.number)
-    return [m.words for m in state.mentions if m.label == label and m.holder is not None and state.find(m.holder) == root]
+    return [
+        m.words for m in state.mentions if m.label == label and m.holder is not None and state.find(m.holder) == root
+    ]
 
 
 @sieve("unnamed")
-def _unnamed(self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]) -> Optional[_Mention]:
+def _unnamed(
+    self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
+) -> Optional[_Mention]:
     """A role without a name, and the same words without a name before."""
     if m.holder is not None or m.indefinite:
         return None

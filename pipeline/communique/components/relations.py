@@ -120,7 +120,9 @@ class RelationExtractor(TrainablePipe):
         return self.schema.relation_names
 
     def add_label(self, label: str) -> int:
-        raise NotImplementedError(f"{self.name}: relation types come with their signatures: give a label_scheme to initialize")
+        raise NotImplementedError(
+            f"{self.name}: relation types come with their signatures: give a label_scheme to initialize"
+        )
 
     def initialize(
         self,
@@ -161,7 +163,8 @@ class RelationExtractor(TrainablePipe):
         batch = self.suggester(inputs, keys, self.schema)
         if not len(batch):
             return out
-        probabilities = _sigmoid(self.model.ops.to_numpy(self.model.predict((inputs, batch)))) * batch.allowed
+        logits = self.model.ops.to_numpy(self.model.predict((inputs, batch)))  # type: ignore[no-untyped-call]
+        probabilities = _sigmoid(logits)
         limits = np.asarray([self.thresholds.get(label, self.threshold) for label in self.labels])
         flat = [key for doc_keys in keys for key in doc_keys]
         where = np.searchsorted(batch.offsets, batch.heads, side="right") - 1
@@ -258,7 +261,8 @@ class RelationExtractor(TrainablePipe):
             place = {key: first + i for i, key in enumerate(keys[number])}
             aligned = _align(eg)
             for relation in eg.reference._.relations:
-                head, tail = (place.get(aligned.get(tuple(relation[k]), ()), -1) for k in ("head", "tail"))  # type: ignore[call-overload]
+                keys_of = (aligned.get(tuple(relation[k])) for k in ("head", "tail"))
+                head, tail = (-1 if key is None else place.get(key, -1) for key in keys_of)
                 if relation["type"] in self.schema.symmetric and head > tail:
                     head, tail = tail, head
                 row = rows.get((head, tail))
@@ -341,4 +345,3 @@ def _observed_schema(examples: Iterable[Example]) -> Dict[str, Any]:
         "spans": {"key": key, "labels": sorted(set(spans) - set(entities))},
         "relations": {t: {"heads": sorted(h), "tails": sorted(tl)} for t, (h, tl) in sorted(types.items())},
     }
-

@@ -136,7 +136,7 @@ class SpanTagger(TrainablePipe):
         xp, scheme = self.model.ops.xp, self.scheme
         found = marginals(xp, lattice)
         for column, (i, tags) in enumerate(zip(full, viterbi(xp, lattice))):
-            row = self.model.ops.to_numpy(tags)
+            row = self.model.ops.to_numpy(tags)  # type: ignore[no-untyped-call]
             for start, end, label in scheme.decode(row):
                 probability = found.span(column, start, row[start:end].tolist())
                 out[i].append((start, end, label, probability))
@@ -178,7 +178,9 @@ class SpanTagger(TrainablePipe):
         return Lattice.build(xp, emissions, *(p + xp.asarray(c) for p, c in zip(params, self.scheme.constraints())))
 
     def _annotated(self, reference: Doc) -> bool:
-        return bool(reference.has_annotation("ENT_IOB")) if self.spans_key is None else self.spans_key in reference.spans
+        return (
+            bool(reference.has_annotation("ENT_IOB")) if self.spans_key is None else self.spans_key in reference.spans
+        )
 
     def _reference(self, reference: Doc) -> Sequence[Span]:
         return reference.ents if self.spans_key is None else list(reference.spans.get(self.spans_key, []))

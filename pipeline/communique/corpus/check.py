@@ -105,7 +105,7 @@ class _Check:
             if words[0].lower() in checks.determiners and len(words) > 1 and m.label not in self.schema.spans:
                 yield self.at(m, "determiner", f"{text!r} begins with a determiner", f"begin after {words[0]!r}")
             ending = next((e for e in checks.endings if text.endswith(e) and text != e), None)
-            if ending and not (ending in checks.quotes):
+            if ending and ending not in checks.quotes:
                 yield self.at(m, "ending", f"{text!r} ends with {ending!r}", f"end before {ending!r}")
             if text[0] in checks.quotes and text[-1] in checks.quotes:
                 yield self.at(m, "quotes", f"{text!r} stands in quotes", "leave the quotes out")
@@ -232,5 +232,7 @@ def off_boundaries(releases: Iterable[Release], tokenize: Tokenize) -> List[Tupl
     out: List[Tuple[str, Optional[str]]] = []
     for release in releases:
         starts, ends = boundaries(tokenize, release.text)
-        out += [(release.id, release.span_text(m)) for m in release.mentions if m.start not in starts or m.end not in ends]
+        out += [
+            (release.id, release.span_text(m)) for m in release.mentions if m.start not in starts or m.end not in ends
+        ]
     return out

@@ -78,7 +78,9 @@ def read_jsonl(path: Union[str, Path]) -> Tuple[List[Release], List[Defect]]:
         try:
             releases.append(Release.from_dict(json.loads(line)))
         except ValueError as err:
-            defects.append(Defect(str(path), number, 0, "record", str(err), "see the exchange format in docs/formats.md"))
+            defects.append(
+                Defect(str(path), number, 0, "record", str(err), "see the exchange format in docs/formats.md")
+            )
     return releases, defects
 
 

@@ -71,7 +71,9 @@ def read_file(path: Union[str, Path]) -> Parsed:
     try:
         content = Path(path).read_bytes().decode("utf8")
     except UnicodeDecodeError as err:
-        raise DefectError([Defect(str(path), 0, 0, "encoding", f"no UTF-8 at byte {err.start}", "save it as UTF-8")])
+        raise DefectError(
+            [Defect(str(path), 0, 0, "encoding", f"no UTF-8 at byte {err.start}", "save it as UTF-8")]
+        ) from err
     return parse(content, str(path))
 
 
@@ -177,7 +179,9 @@ class _Parser:
     def close(self, line: str, i: int, number: int) -> int:
         match = TAG.match(line, i)
         if match is None:
-            self.flag(number, i + 1, "markup", "']' without '(LABEL handle)'", r"write '](LABEL)', or '\]' for a bracket")
+            self.flag(
+                number, i + 1, "markup", "']' without '(LABEL handle)'", r"write '](LABEL)', or '\]' for a bracket"
+            )
             return i + 1
         if not self.open:
             self.flag(number, i + 1, "markup", "']' closes no span", r"add '[' where it begins, or write '\]'")
@@ -214,7 +218,9 @@ class _Parser:
             if not words:
                 continue
             if len(words) != 3:
-                self.flag(number + 1, 1, "relation", f"not a relation: {self.rows[number][:40]!r}", "write 'head TYPE tail'")
+                self.flag(
+                    number + 1, 1, "relation", f"not a relation: {self.rows[number][:40]!r}", "write 'head TYPE tail'"
+                )
                 continue
             ends = []
             for word in (words[0], words[2]):

@@ -49,7 +49,7 @@ class Tally:
         pairs = pair_spans(gold.text, spans, found_spans)
         matched = {(pairs.get(m.id, ("no", m.id)), m.label) for m in found_spans}
         self._count("pledges overlap", matched, {(m.id, m.label) for m in spans})
-        cluster = {_span(m): m.cluster for m in gold.mentions if m.cluster is not None}
+        cluster: Dict[Span, Optional[str]] = {_span(m): m.cluster for m in gold.mentions if m.cluster is not None}
         for layer, names in (("relations strict", None), ("facts", cluster)):
             want = _triples(gold, self.schema, {}, True, names)
             got = _triples(predicted, self.schema, pairs, False, names)
@@ -76,7 +76,9 @@ class Tally:
         return out
 
 
-def score_releases(gold: Iterable[Release], predicted: Iterable[Release], schema: Schema) -> Dict[str, Dict[str, float]]:
+def score_releases(
+    gold: Iterable[Release], predicted: Iterable[Release], schema: Schema
+) -> Dict[str, Dict[str, float]]:
     """All scores of predicted releases, matched to gold ones by id; a missing one counts as predicted empty."""
     by_id = {r.id: r for r in predicted}
     tally = Tally(schema)
@@ -86,7 +88,8 @@ def score_releases(gold: Iterable[Release], predicted: Iterable[Release], schema
 
 
 def _split(release: Release, schema: Schema) -> Tuple[List[Mention], List[Mention]]:
-    entities, spans = [], []
+    entities: List[Mention] = []
+    spans: List[Mention] = []
     for m in release.mentions:
         (spans if m.label in schema.spans else entities).append(m)
     return entities, spans

@@ -38,7 +38,9 @@ def _flat(result: Dict[str, Dict[str, float]], layer: str, name: str) -> Dict[st
 def make_span_scorer() -> Scorer:
     """``ents_f`` and its kin; for spans under a key ``spans_KEY_f`` (exact) and ``spans_KEY_overlap_f``."""
 
-    def score(examples: Iterable[Example], *, spans_key: Optional[str], labels: Sequence[str], **kwargs: Any) -> Dict[str, Any]:
+    def score(
+        examples: Iterable[Example], *, spans_key: Optional[str], labels: Sequence[str], **kwargs: Any
+    ) -> Dict[str, Any]:
         if spans_key is None:
             return _flat(score_examples(examples, Schema(entities=tuple(labels), span_key=" ")), "entities", "ents")
         result = score_examples(examples, Schema(entities=(), spans=tuple(labels), span_key=spans_key))
