@@ -224,6 +224,27 @@ def evaluate(
         out.print(scores_table(scores))
 
 
+@app.command()
+def vectors(
+    config: Annotated[Path, typer.Argument(help="Config of a transformer pipeline: its encoder is used.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the vectors.")],
+    width: Annotated[int, typer.Option(help="Width of a vector.")] = 64,
+) -> None:
+    """Distil static word vectors from a pretrained encoder, for the small pipeline."""
+    from spacy.util import load_config
+
+    from .vectors import distil_vectors
+
+    try:
+        model = load_config(config)["components"]["transformer"]["model"]
+        words = distil_vectors(model["name"], model["package"], model["package_folder"], width, output)
+    except (KeyError, OSError) as error:
+        _fail(CommuniqueError(f"{config}: no transformer in this config: {error}"))
+    except CommuniqueError as error:
+        _fail(error)
+    err.print(f"{words} words -> {_plain(output)}")
+
+
 @corpus_app.command()
 def check(
     paths: Annotated[List[Path], typer.Argument(help="Markup files, or folders of them.")],

@@ -255,7 +255,8 @@ class RelationExtractor(TrainablePipe):
     def _truth(self, examples: Sequence[Example], batch: PairBatch, keys: Sequence[Sequence[Key]]) -> Any:
         types = {label: i for i, label in enumerate(self.labels)}
         truth = np.zeros(batch.allowed.shape, dtype="f")
-        rows = {pair: row for row, pair in enumerate(zip(batch.heads.tolist(), batch.tails.tolist()))}
+        codes = batch.heads * len(batch.labels) + batch.tails
+        order = np.argsort(codes)
         for number, eg in enumerate(examples):
             first = int(batch.offsets[number])
             place = {key: first + i for i, key in enumerate(keys[number])}
@@ -265,8 +266,11 @@ class RelationExtractor(TrainablePipe):
                 head, tail = (-1 if key is None else place.get(key, -1) for key in keys_of)
                 if relation["type"] in self.schema.symmetric and head > tail:
                     head, tail = tail, head
-                row = rows.get((head, tail))
-                if row is not None and relation["type"] in types:
+                if head < 0 or tail < 0 or relation["type"] not in types:
+                    continue
+                place_in_order = np.searchsorted(codes, head * len(batch.labels) + tail, sorter=order)
+                row = order[min(int(place_in_order), len(order) - 1)]
+                if (batch.heads[row], batch.tails[row]) == (head, tail):
                     truth[row, types[relation["type"]]] = 1.0
         return truth
 
