@@ -7,9 +7,6 @@ BIN := $(VENV)/bin
 CONFIG ?= small
 MODEL ?= small
 OUT ?= out/annotated.jsonl
-SOURCES := $(shell find pipeline -name '*.py' -o -name '*.json' | grep -v /models/)
-TRAIN_FILES := $(wildcard corpus/train/*.txt)
-DEV_FILES := $(wildcard corpus/dev/*.txt)
 DATA := training/corpus/train.spacy training/corpus/dev.spacy
 BEST := training/$(CONFIG)/model-best
 GOLD ?= corpus/dev
@@ -45,8 +42,11 @@ corpus: .make/dev  ## check the gold releases and convert them for training
 	$(BIN)/communique corpus check corpus/train corpus/dev
 	@$(MAKE) --no-print-directory $(DATA)
 
-training/corpus/%.spacy: corpus/%/*.txt configs/schema.cfg configs/small.cfg | .make/dev
-	$(BIN)/communique corpus convert corpus/$* $@
+# the folder itself too: its time changes when a release is added or removed
+training/corpus/train.spacy: corpus/train $(wildcard corpus/train/*.txt)
+training/corpus/dev.spacy: corpus/dev $(wildcard corpus/dev/*.txt)
+$(DATA): configs/schema.cfg configs/small.cfg | .make/dev
+	$(BIN)/communique corpus convert corpus/$(basename $(notdir $@)) $@
 
 train: $(BEST)/meta.json  ## train a pipeline: CONFIG=small or minilm
 

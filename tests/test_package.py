@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, requires
 from pathlib import Path
 
 import pytest
@@ -30,22 +30,22 @@ def test_every_registered_name_resolves(group):
         assert callable(entry.load())
 
 
-def imported_by(code: str) -> "set[str]":
-    # None in sys.modules makes an import fail, as if the extras were not installed
-    script = "import sys\nsys.modules.update(dict.fromkeys(['torch', 'scipy', 'transformers', 'spacy_transformers']))\n"
-    script += f"{code}\nprint('\\n'.join(sys.modules))"
-    return set(
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    )
-
-
-def test_annotation_imports_no_training_code_and_no_torch():
+def test_annotation_imports_no_training_code():
     text = "Korea and Chile sign pact\\nKorea and Chile signed a memorandum of understanding today."
-    code = "from communique.annotate.run import load_model, annotate\nfrom communique.release import Release\n"
-    code += f"list(annotate(load_model('small'), [Release('a', '{text}')]))"
-    modules = imported_by(code)
+    code = (
+        "import sys\nfrom communique.annotate.run import load_model, annotate\nfrom communique.release import Release\n"
+        f"list(annotate(load_model('small'), [Release('a', '{text}')]))\nprint('\\n'.join(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(result.stdout.split())
     ours = {m for m in modules if m.startswith("communique.")}
     assert not {m for m in ours if m.startswith(("communique.corpus", "communique.training", "communique.vectors"))}
+    assert "communique.components.relations" in ours
+
+
+def test_the_base_install_needs_no_torch():
+    base = [r for r in requires("communique") if "extra ==" not in r]
+    assert base and not any(r.startswith(("torch", "spacy-transformers", "scipy", "transformers")) for r in base)
 
 
 def size(folder: Path) -> int:
