@@ -101,6 +101,20 @@ BAD_LINES = [
         "entities[0]",
     ),
     ("[" * 100_000, "json", "no JSON"),
+    ('{"id": "a", "text": "T\\nb", "k": NaN}', "json", "NaN"),
+    ('{"id": "a", "text": "T\\nb\\ud800"}', "encoding", "half a surrogate pair"),
+    ('{"id": "a", "text": "T\\nb", "k": ["\\udfff"]}', "encoding", "half a surrogate pair"),
+    (
+        '{"id": "a", "text": "T\\nb", "relations": [{"from_id": 0, "to_id": 0, "type": "X"}]}',
+        "record",
+        "no entity with the id 0",
+    ),
+    (
+        '{"id": "a", "text": "T\\nb", "entities": [{"id": 0, "label": "X", "start_offset": 0, "end_offset": 1, "score": []}]}',
+        "record",
+        "score",
+    ),
+    ('{"id": "a", "text": "T\\nb", "entities": {"id": 0}}', "record", '"entities" must be a list'),
 ]
 
 

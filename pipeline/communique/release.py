@@ -132,14 +132,14 @@ def _mention(data: Any, index: int, length: int) -> Mention:
         raise ValueError(f"{where}: offsets {values[1]}-{values[2]} are not inside the text (0-{length})")
     if not isinstance(data.get("label"), str):
         raise ValueError(f'{where}: no "label"')
-    cluster, score = data.get("cluster"), data.get("score")
+    cluster = data.get("cluster")
     return Mention(
         values[0],
         data["label"],
         values[1],
         values[2],
         cluster=None if cluster is None else str(cluster),
-        score=None if score is None else float(score),
+        score=_score(data, where),
         norm=data.get("norm"),
     )
 
@@ -152,13 +152,15 @@ def _relation(data: Any, index: int, ids: "set[int]") -> Relation:
             raise ValueError(f"{where}: there is no entity with the id {value}")
     if not isinstance(data.get("type"), str):
         raise ValueError(f'{where}: no "type"')
-    evidence, score = data.get("evidence"), data.get("score")
+    evidence = data.get("evidence")
+    if evidence is not None and not (isinstance(evidence, list) and [type(v) for v in evidence] == [int, int]):
+        raise ValueError(f'{where}: "evidence" must be a list of two integers')
     return Relation(
-        int(data.get("id", index)),
+        index if "id" not in data else _integer(data, "id", where),
         data["type"],
         head,
         tail,
-        score=None if score is None else float(score),
+        score=_score(data, where),
         evidence=None if evidence is None else (int(evidence[0]), int(evidence[1])),
     )
 
@@ -170,6 +172,13 @@ def _integer(data: Any, key: str, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f'{where}: "{key}" must be an integer')
     return value
+
+
+def _score(data: Mapping[str, Any], where: str) -> Optional[float]:
+    value = data.get("score")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f'{where}: "score" must be a number')
+    return None if value is None else float(value)
 
 
 def _list(data: Mapping[str, Any], key: str) -> List[Any]:

@@ -23,6 +23,7 @@ HTML = re.compile(
     r"<(?:!doctype|html|head|body|div|p|span|br|table|a|script)\b[^<>]*>|</(?:p|div|span|a|body|html)>", re.I
 )
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 UNDECODED = re.compile(r"[\udc80-\udcff]")
 SUFFIXES = (".jsonl", ".txt")
 STDIN = "-"
@@ -121,7 +122,7 @@ def _json_line(line: str, name: str, number: int, stem: str) -> Item:
     if UNDECODED.search(line):
         return Defect(name, number, 0, "encoding", "no UTF-8", "save it as UTF-8")
     try:
-        data = json.loads(line)
+        data = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError) as err:
         column = getattr(err, "colno", 0)
         return Defect(name, number, column, "json", f"no JSON: {getattr(err, 'msg', err)}", "one JSON object a line")
@@ -131,6 +132,10 @@ def _json_line(line: str, name: str, number: int, stem: str) -> Item:
         return Release.from_dict(data)
     except ValueError as err:
         return Defect(name, number, 0, "record", str(err), "see the exchange format in docs/formats.md")
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed")
 
 
 def _listing(lines: List[str], name: str) -> Iterator[Tuple[int, Item]]:
@@ -196,6 +201,8 @@ def _refusal(release: Release, file: str, line: int, max_chars: int) -> Optional
     found = UNDECODED.search(text)
     if found:
         return defect("encoding", f"no UTF-8 at character {found.start()}", "save it as UTF-8")
+    if SURROGATE.search(json.dumps(release.to_dict(), ensure_ascii=False)):
+        return defect("encoding", "half a surrogate pair, which UTF-8 can't hold", "remove it")
     found = CONTROL.search(text)
     if found:
         message = f"the control character U+{ord(found.group()):04X} at character {found.start()}"

@@ -52,6 +52,7 @@ SMALL = frozenset(
         "labels": None,
         "role_relation": None,
         "sieves": [{"sieve": "exact"}, {"sieve": "brackets"}, {"sieve": "acronym"}],
+        "reach": 200,
         "scorer": {"@scorers": "communique.identity_scorer.v1"},
     },
     default_score_weights={"identity_f": 0.0},
@@ -62,9 +63,10 @@ def make_identity(
     labels: Optional[List[str]],
     role_relation: Optional[str],
     sieves: List[Dict[str, Any]],
+    reach: int,
     scorer: Optional[Callable[..., Dict[str, Any]]],
 ) -> "Identity":
-    return Identity(name, labels, role_relation, sieves, scorer)
+    return Identity(name, labels, role_relation, sieves, reach, scorer)
 
 
 @dataclass
@@ -96,10 +98,6 @@ class _State:
         a, b = sorted((self.find(a), self.find(b)))
         self.parent[b] = a
 
-    def cluster(self, i: int) -> List[_Mention]:
-        root = self.find(i)
-        return [m for m in self.mentions if self.find(m.number) == root]
-
 
 Sieve = Callable[["Identity", _State, _Mention, List[_Mention], Dict[str, Any]], Optional[_Mention]]
 SIEVES: Dict[str, Sieve] = {}
@@ -121,6 +119,7 @@ class Identity(Pipe):
     ``sieves`` lists the sieves in order, each a dict with the sieve's name, the labels that it serves (all by default)
     and its own settings. ``role_relation`` names the relation that ties a role to the person named beside it: such a
     role is an office, in a cluster of its own, while a role without a name stands for its holder.
+    An antecedent is one of the ``reach`` mentions before, so that time grows with the text and not its square.
     """
 
     def __init__(
@@ -129,11 +128,13 @@ class Identity(Pipe):
         labels: Optional[List[str]],
         role_relation: Optional[str],
         sieves: List[Dict[str, Any]],
+        reach: int,
         scorer: Optional[Callable[..., Dict[str, Any]]],
     ) -> None:
         self.name = name
         self.allowed = None if labels is None else frozenset(labels)
         self.role_relation = role_relation
+        self.reach = reach
         self.scorer = scorer
         unknown = sorted({str(s.get("sieve")) for s in sieves} - set(SIEVES))
         if unknown:
@@ -146,7 +147,7 @@ class Identity(Pipe):
         for function, labels, settings in self.sieves:
             for m in state.mentions:
                 if labels is None or m.label in labels:
-                    earlier = state.mentions[: m.number]
+                    earlier = state.mentions[max(0, m.number - self.reach) : m.number]
                     antecedent = function(self, state, m, earlier, settings)
                     if antecedent is not None and state.find(antecedent.number) != state.find(m.number):
                         state.merge(antecedent.number, m.number)
@@ -345,17 +346,15 @@ def _holder(
     for role in earlier:
         if role.label == m.label and role.holder is not None:
             person = state.mentions[role.holder]
-            held = _offices(state, person, m.label)
+            held = _offices(state, person, m.label, earlier)
             if person.number < m.number and any(wanted <= (set(words) - SMALL) for words in held):
                 best.append(person)
     return _nearest(best)
 
 
-def _offices(state: _State, person: _Mention, label: str) -> List[Tuple[str, ...]]:
+def _offices(state: _State, person: _Mention, label: str, earlier: List[_Mention]) -> List[Tuple[str, ...]]:
     root = state.find(person.number)
-    return [
-        m.words for m in state.mentions if m.label == label and m.holder is not None and state.find(m.holder) == root
-    ]
+    return [m.words for m in earlier if m.label == label and m.holder is not None and state.find(m.holder) == root]
 
 
 @sieve("unnamed")
