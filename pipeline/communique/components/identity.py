@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
+from functools import cached_property
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 from spacy.language import Language
 from spacy.pipeline import Pipe
@@ -79,6 +80,33 @@ class _Mention:
     words: Tuple[str, ...]
     indefinite: bool
     holder: Optional[int] = None
+
+    @cached_property
+    def head(self) -> str:
+        """Head noun of a name: the last word before its first preposition."""
+        for i, word in enumerate(self.words):
+            if i and word in ("of", "for", "on", "in", "to", "between", "with"):
+                return self.words[i - 1]
+        return self.words[-1] if self.words else ""
+
+    @cached_property
+    def letters(self) -> Optional[str]:
+        """The letters of what looks like an abbreviation."""
+        letters = self.text.replace(".", "")
+        capitals = sum(c.isupper() for c in letters)
+        return letters.lower() if 2 <= len(letters) <= 8 and letters.isalpha() and capitals >= 2 else None
+
+    @cached_property
+    def initials(self) -> FrozenSet[str]:
+        """Initials of all words, and of those that are not small."""
+        return frozenset(("".join(w[0] for w in self.words), "".join(w[0] for w in self.words if w not in SMALL)))
+
+    @cached_property
+    def expanded(self) -> FrozenSet[str]:
+        """The words, and the initials of every run of them: "fta" for "free trade agreement"."""
+        names = [w for w in self.words if w not in SMALL]
+        runs = ("".join(w[0] for w in names[i:j]) for i in range(len(names)) for j in range(i + 2, len(names) + 1))
+        return frozenset(self.words) | frozenset(runs)
 
 
 @dataclass
@@ -214,8 +242,8 @@ def _brackets(
     if not earlier:
         return None
     before, doc = earlier[-1], m.span.doc
-    gap = doc.text[before.span.end_char : m.span.start_char]
-    after = doc.text[m.span.end_char : m.span.end_char + 2].lstrip("”\"’'")
+    gap = before.span[-1].whitespace_ + doc[before.span.end : m.span.start].text_with_ws
+    after = doc[m.span.end : m.span.end + 2].text.lstrip("”\"’'")
     opened = re.fullmatch(
         r"[\w ]{0,20}\s?\((?:the |hereinafter |henceforth |or |also known as )*[“\"‘']?(?:the )?", gap
     )
@@ -233,12 +261,7 @@ def _acronym(
 
 
 def _abbreviates(short: _Mention, long: _Mention) -> bool:
-    letters = short.text.replace(".", "")
-    if not (2 <= len(letters) <= 8 and letters.isalpha() and sum(c.isupper() for c in letters) >= 2):
-        return False
-    names = [w for w in WORD.findall(long.text) if w.lower() not in SMALL]
-    every = WORD.findall(long.text)
-    return letters.lower() in ("".join(w[0] for w in names).lower(), "".join(w[0] for w in every).lower())
+    return short.letters is not None and short.letters in long.initials
 
 
 @sieve("alias")
@@ -292,29 +315,15 @@ def _short_form(
     if len(words) == 1 and words[0] in settings.get("generic", {}).get(m.label, ()):
         heads = [a for a in same if words[0] in a.words]
         return _nearest(heads) or _nearest(same)
-    found = [a for a in same if _head(a.words) == _head(m.words) and set(words) <= _expanded(a)]
+    found = [a for a in same if a.head == m.head and a.expanded.issuperset(words)]
     if not found and m.text[:1].isupper():
-        found = [a for a in same if len(words) < len(a.words) and set(words) <= _expanded(a)]
+        found = [a for a in same if len(words) < len(a.words) and a.expanded.issuperset(words)]
     return _nearest(found)
 
 
 def _preceded_by_name(m: _Mention) -> bool:
     """True where a name's possessive or adjective stands in front, which may single out another one."""
     return m.span.start > 0 and m.span.doc[m.span.start - 1].text in ("’s", "'s", "’")
-
-
-def _head(words: Tuple[str, ...]) -> str:
-    """Head noun of a name: the last word before its first preposition."""
-    for i, word in enumerate(words):
-        if i and word in ("of", "for", "on", "in", "to", "between", "with"):
-            return words[i - 1]
-    return words[-1] if words else ""
-
-
-def _expanded(m: _Mention) -> Set[str]:
-    names = [w for w in m.words if w not in SMALL]
-    initials = {"".join(w[0] for w in names[i:j]) for i in range(len(names)) for j in range(i + 2, len(names) + 1)}
-    return set(m.words) | initials
 
 
 @sieve("office")
@@ -339,7 +348,7 @@ def _holder(
     self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
 ) -> Optional[_Mention]:
     """A role without a name, and the person who was named with it before: "the trade minister said"."""
-    if m.holder is not None or m.indefinite or _head(m.words).endswith("s"):
+    if m.holder is not None or m.indefinite or m.head.endswith("s"):
         return None
     wanted = set(m.words) - SMALL
     best: List[_Mention] = []
