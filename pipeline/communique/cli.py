@@ -213,7 +213,7 @@ def evaluate(
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
         _fail(error)
-    record = {"model": nlp.meta["name"], "gold": [str(p) for p in gold], "releases": len(releases), "scores": scores}
+    record = {"model": model, "gold": [str(p) for p in gold], "releases": len(releases), "scores": scores}
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
