@@ -253,6 +253,7 @@ def check(
 ) -> None:
     """Print every defect of gold releases with file, line, column and mend. Exit code 1 where there is any."""
     from .corpus.check import Checker
+    from .corpus.duplicates import duplicate_defects
     from .corpus.exchange import read_markup
 
     try:
@@ -261,12 +262,39 @@ def check(
         _fail(error)
     parsed, defects = read_markup(paths)
     defects += list(Checker(schema, nlp.tokenizer).corpus(parsed))
+    try:
+        defects += list(duplicate_defects(parsed, schema.entities, schema.duplicates))
+    except CommuniqueError as error:
+        _fail(error)
     if as_json:
         sys.stdout.write(json.dumps([d.to_dict() for d in defects], ensure_ascii=False, indent=1) + "\n")
     else:
         for defect in defects:
             out.print(_plain(defect), soft_wrap=True, highlight=False)
         err.print(f"{len(defects)} defects in {len(parsed)} releases")
+    raise typer.Exit(REFUSED if defects else 0)
+
+
+@corpus_app.command()
+def sweep(
+    paths: Annotated[List[Path], typer.Argument(help="Markup files, or folders of them.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    code: Annotated[Optional[List[str]], typer.Option("--code", help="Only hints of this code.")] = None,
+) -> None:
+    """Print what is worth a second look: cues without a relation, names with several labels, unrelated meetings."""
+    from .corpus.exchange import read_markup
+    from .corpus.sweep import sweep as hints
+
+    try:
+        _, schema = _scheme(config)
+    except CommuniqueError as error:
+        _fail(error)
+    parsed, defects = read_markup(paths)
+    _print_defects(defects)
+    found = [h for h in hints(parsed, schema) if not code or h.code in code]
+    for hint in found:
+        out.print(_plain(hint), soft_wrap=True, highlight=False)
+    err.print(f"{len(found)} hints in {len(parsed)} releases")
     raise typer.Exit(REFUSED if defects else 0)
 
 
@@ -346,6 +374,38 @@ def stats(
         for key, value in counts.items():
             table.add_row(_plain(key), str(value))
         out.print(table, "")
+
+
+@corpus_app.command()
+def agreement(
+    first: Annotated[Path, typer.Argument(help="One annotation: JSONL, a markup file, or a folder.")],
+    second: Annotated[Path, typer.Argument(help="Another, independent one of the same releases.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    show: Annotated[bool, typer.Option("--differences", "-d", help="List what only one of them has.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the agreement of two annotations of the same releases, by the metrics of the annotation guide."""
+    from .corpus import agreement as between
+    from .corpus.exchange import read_gold
+    from .evaluate.report import scores_table
+
+    try:
+        _, schema = _scheme(config)
+        pairs = between.match_releases(read_gold([first]), read_gold([second]))
+    except DefectError as error:
+        _print_defects(error.defects)
+        raise typer.Exit(REFUSED) from error
+    except CommuniqueError as error:
+        _fail(error)
+    scores = between.agreement(pairs, schema)
+    if as_json:
+        sys.stdout.write(json.dumps({"releases": len(pairs), "scores": scores}, indent=1, sort_keys=True) + "\n")
+        return
+    if show:
+        for d in between.differences(pairs, schema):
+            out.print(_plain(f"{d.release}:{d.offset}: {d.side} only: {d.what}"), soft_wrap=True, highlight=False)
+    out.print(scores_table(scores))
+    err.print(f"{len(pairs)} releases in both")
 
 
 def main() -> None:

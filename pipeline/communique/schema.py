@@ -43,6 +43,38 @@ class Checks:
 
 
 @dataclass(frozen=True)
+class Duplicates:
+    """When two releases of a corpus are too much alike.
+
+    passage: least length of a shared passage, in words; own_words: how many of them stand outside of names.
+    similarity: least Jaccard similarity of near-duplicates, over shingles of ``shingle`` words.
+    """
+
+    passage: int
+    own_words: int
+    shingle: int
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Words that state something: a sentence with one of them has ``expected`` (a label or relation type), or is
+    worth a second look."""
+
+    expected: Tuple[str, ...]
+    words: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """What the consistency sweeps look for: cues, labels whose clusters have relations, pairs of neighbours."""
+
+    cues: Tuple[Cue, ...] = ()
+    related: Tuple[str, ...] = ()
+    neighbours: Tuple[Tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Schema:
     """Entity labels, span labels and relation types of one domain.
 
@@ -57,6 +89,8 @@ class Schema:
     identity: FrozenSet[str] = frozenset()
     compatible: FrozenSet[FrozenSet[str]] = frozenset()
     checks: Checks = field(default_factory=Checks)
+    duplicates: Optional[Duplicates] = None
+    sweeps: Sweeps = field(default_factory=Sweeps)
 
     @property
     def labels(self) -> Tuple[str, ...]:
@@ -119,6 +153,8 @@ class Schema:
             identity=frozenset(entities.get("identity", ())),
             compatible=frozenset(frozenset(pair) for pair in entities.get("compatible", ())),
             checks=Checks(**{k: _frozen(v) for k, v in data.get("checks", {}).items()}),
+            duplicates=Duplicates(**data["duplicates"]) if data.get("duplicates") else None,
+            sweeps=_sweeps(data.get("sweeps", {})),
         )
         schema._validate(file)
         return schema
@@ -154,6 +190,11 @@ def _relation(name: str, spec: Mapping[str, Any], file: Optional[str]) -> Relati
     if not spec.get("heads") or not spec.get("tails"):
         raise ConfigError(f"[schema.relations.{name}] needs heads and tails", file=file)
     return RelationType(name, tuple(spec["heads"]), tuple(spec["tails"]), bool(spec.get("symmetric", False)))
+
+
+def _sweeps(data: Mapping[str, Any]) -> Sweeps:
+    cues = tuple(Cue(tuple(c["expected"]), tuple(c["words"])) for c in data.get("cues", {}).values())
+    return Sweeps(cues, tuple(data.get("related", ())), _frozen(data.get("neighbours", ())))
 
 
 def _frozen(value: Any) -> Any:

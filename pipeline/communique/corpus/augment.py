@@ -1,0 +1,103 @@
+"""Augmenters for ``[corpora.train.augmenter]``: they keep every offset, cluster and relation true."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Callable, Iterator, List, Sequence
+
+from spacy.language import Language
+from spacy.training import Example
+from spacy.util import registry
+
+from ..bridge import from_doc, to_doc
+from ..errors import CommuniqueError
+from ..release import Release
+from ..schema import Schema
+from . import style, swap
+from .edits import Edit, apply_edits
+
+Augmenter = Callable[[Language, Example], Iterator[Example]]
+Change = Callable[[Release, Random], List[Edit]]
+
+
+@registry.augmenters("communique.Swap.v1")
+def create_swap_augmenter(
+    level: float,
+    share: float,
+    registers: str,
+    schema: str,
+    inside: Sequence[str] = ("AGREEMENT", "MEETING"),
+    seed: int = 0,
+) -> Augmenter:
+    """Swap names, portfolios, bodies, countries, dates and amounts for others of the registers.
+
+    level: share of the examples that are changed. share: share of the clusters of a changed one that are swapped.
+    registers: folder of the registers. schema: config with the label scheme. inside: labels in whose names
+    countries are swapped too. seed: the changes differ from epoch to epoch, but not from run to run.
+    """
+    known = swap.Registers.from_disk(registers)
+
+    def change(release: Release, random: Random) -> List[Edit]:
+        groups = [
+            list(swap.swap_persons(release, known, random, share)),
+            list(swap.swap_agencies(release, known, random, share)),
+            list(swap.swap_countries(release, known, random, share, inside)),
+            list(swap.swap_portfolios(release, known, random, share)),
+            list(swap.swap_dates(release, random, share)),
+            list(swap.swap_amounts(release, known, random, share)),
+        ]
+        edits = swap.merge(groups)
+        return swap.merge([edits, list(swap.articles(release, edits))])
+
+    return _augmenter(change, level, Schema.from_disk(schema), Random(seed))
+
+
+@registry.augmenters("communique.Restyle.v1")
+def create_style_augmenter(
+    level: float, share: float, honorifics: Sequence[str], schema: str, seed: int = 0
+) -> Augmenter:
+    """Change quotes, dashes, the headline's case and the honorifics of a share of the examples.
+
+    level: share of the examples that are changed. share: the chance of each of the four changes in one of them.
+    """
+
+    def change(release: Release, random: Random) -> List[Edit]:
+        groups = [
+            list(style.add_honorifics(release, random, share, honorifics)),
+            list(style.restyle_headline(release, random, share)),
+            list(style.restyle_quotes(release, random, share)),
+            list(style.restyle_dashes(release, random, share)),
+        ]
+        return swap.merge(groups)
+
+    return _augmenter(change, level, Schema.from_disk(schema), Random(seed))
+
+
+@registry.augmenters("communique.Chain.v1")
+def create_chain(*augmenters: Augmenter) -> Augmenter:
+    """One augmenter after the other, each on what the one before it gave."""
+
+    def augment(nlp: Language, example: Example) -> Iterator[Example]:
+        examples = [example]
+        for one in augmenters:
+            examples = [new for old in examples for new in one(nlp, old)]
+        yield from examples
+
+    return augment
+
+
+def _augmenter(change: Change, level: float, schema: Schema, random: Random) -> Augmenter:
+    def augment(nlp: Language, example: Example) -> Iterator[Example]:
+        if random.random() >= level:
+            yield example
+            return
+        release = from_doc(example.reference, schema.span_key)
+        try:
+            changed = apply_edits(release, change(release, random))
+            reference = to_doc(changed, nlp.make_doc, schema)
+        except (CommuniqueError, ValueError):  # a swap may put a name off the token boundaries: keep the original then
+            yield example
+            return
+        yield Example(nlp.make_doc(changed.text), reference)
+
+    return augment

@@ -1,0 +1,102 @@
+"""Consistency sweeps: places of a gold corpus that are worth a second look. Unlike a defect, a hint may be right."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from typing import Dict, Iterable, Iterator, List, Set, Tuple
+
+from ..errors import Defect
+from ..release import Mention, Release
+from ..schema import Cue, Schema
+from .markup import Parsed, Source
+
+SENTENCE = re.compile(r"[^\n]+")
+STOP = re.compile(r"(?<=[^\sA-Z.][.!?])([”’\"')]*)\s+(?=[A-Z“])")
+
+
+def sweep(parsed: Iterable[Parsed], schema: Schema) -> Iterator[Defect]:
+    """Hints of all sweeps, in file order, and last the strings with several labels."""
+    items = list(parsed)
+    for item in items:
+        one = _Sweep(item.release, item.source, schema)
+        yield from sorted([*one.related(), *one.neighbours(), *one.cues()], key=lambda d: (d.line, d.column))
+    yield from _several_labels(items)
+
+
+def sentences(text: str) -> Iterator[Tuple[int, int]]:
+    """(start, end) of what a reader takes for a sentence: lines, cut at full stops."""
+    for line in SENTENCE.finditer(text):
+        start = line.start()
+        for stop in STOP.finditer(line.group()):
+            yield start, line.start() + stop.end(1)
+            start = line.start() + stop.end()
+        yield start, line.end()
+
+
+class _Sweep:
+    def __init__(self, release: Release, source: Source, schema: Schema) -> None:
+        self.release, self.source, self.schema = release, source, schema
+        self.by_id = {m.id: m for m in release.mentions}
+
+    def hint(self, offset: int, code: str, message: str) -> Defect:
+        line, column = self.source.position(offset)
+        return Defect(self.source.file, line, column, code, message, "look again")
+
+    def related(self) -> Iterator[Defect]:
+        """Clusters of some labels that no relation touches."""
+        used = {self.by_id[i].cluster for r in self.release.relations for i in (r.head, r.tail)}
+        seen: Set[str] = set()
+        for m in self.release.mentions:
+            if m.label in self.schema.sweeps.related and m.cluster not in used and str(m.cluster) not in seen:
+                seen.add(str(m.cluster))
+                yield self.hint(m.start, "unrelated", f"{m.label} {self.release.span_text(m)!r} has no relation")
+
+    def neighbours(self) -> Iterator[Defect]:
+        """Mentions beside each other, or with a comma between, without the relation that usually joins them."""
+        joined = {(r.head, r.tail, r.type) for r in self.release.relations}
+        entities = sorted((m for m in self.release.mentions if m.label not in self.schema.spans), key=lambda m: m.start)
+        for left, right in zip(entities, entities[1:]):
+            if self.release.text[left.end : right.start].strip() not in ("", ","):
+                continue
+            for first, second, name in self.schema.sweeps.neighbours:
+                ends = (left.id, right.id, name), (right.id, left.id, name)
+                if (left.label, right.label) == (first, second) and not joined & set(ends):
+                    texts = f"{self.release.span_text(left)!r}, {self.release.span_text(right)!r}"
+                    yield self.hint(left.start, "neighbours", f"{texts} without {name}")
+
+    def cues(self) -> Iterator[Defect]:
+        """Sentences with a cue, and without any of the labels or relations that it speaks for."""
+        for start, end in sentences(self.release.text):
+            for cue in self.schema.sweeps.cues:
+                found = re.search(_pattern(cue), self.release.text[start:end], re.IGNORECASE)
+                if found and not self.states(start, end, cue):
+                    said = " ".join(self.release.text[start:end].split())
+                    message = f"{found.group()!r} without {' or '.join(cue.expected)}: {said}"
+                    yield self.hint(start + found.start(), "cue", message)
+
+    def states(self, start: int, end: int, cue: Cue) -> bool:
+        inside = {m.id for m in self.release.mentions if start <= m.start < end}
+        labels = {self.by_id[i].label for i in inside}
+        types = {r.type for r in self.release.relations if r.head in inside or r.tail in inside}
+        return bool((labels | types) & set(cue.expected))
+
+
+def _pattern(cue: Cue) -> str:
+    return r"\b(?:" + "|".join(map(re.escape, cue.words)) + r")\b"
+
+
+def _several_labels(items: List[Parsed]) -> Iterator[Defect]:
+    counts: Dict[str, Counter[str]] = defaultdict(Counter)
+    rarest: Dict[Tuple[str, str], Tuple[Parsed, Mention]] = {}
+    for item in items:
+        for m in item.release.mentions:
+            text = item.release.span_text(m)
+            counts[text][m.label] += 1
+            rarest.setdefault((text, m.label), (item, m))
+    for text, labels in sorted(counts.items()):
+        if len(labels) > 1:
+            item, m = rarest[text, min(labels, key=lambda label: labels[label])]
+            line, column = item.source.position(m.start)
+            message = f"{text!r} is " + ", ".join(f"{label} {n} times" for label, n in labels.most_common())
+            yield Defect(item.source.file, line, column, "several-labels", message, "look again")
