@@ -14,6 +14,7 @@ from communique.corpus.check import Checker
 from communique.corpus.edits import Edit, apply_edits
 from communique.corpus.markup import parse, write
 from communique.corpus.swap import Registers, merge, swap_agencies, swap_countries, swap_persons
+from communique.errors import ConfigError
 from communique.release import Mention, Release
 
 TEXT = """id: kr-2025-03-18-chile
@@ -48,18 +49,44 @@ def registers(root):
     return Registers.from_disk(root / "corpus" / "registers")
 
 
-def augmenter(name, root, **settings):
-    return registry.augmenters.get(name)(schema=str(root / "configs" / "schema.cfg"), **settings)
+def augmenter(kind, root, **settings):
+    return registry.augmenters.get(kind)(schema=str(root / "configs" / "schema.cfg"), **settings)
 
 
-def swapper(root, **settings):
+LABELS = {
+    "persons": "PERSON",
+    "agencies": "AGENCY",
+    "countries": "COUNTRY",
+    "portfolios": "ROLE",
+    "dates": "DATE",
+    "amounts": "MONEY",
+}
+
+
+def swapper(root, labels=LABELS, **settings):
     return augmenter(
-        "communique.Swap.v1", root, level=1.0, share=1.0, registers=str(root / "corpus/registers"), **settings
+        "communique.Swap.v1",
+        root,
+        level=1.0,
+        share=1.0,
+        labels=labels,
+        inside=["AGREEMENT"],
+        registers=str(root / "corpus/registers"),
+        **settings,
     )
 
 
 def styler(root, **settings):
-    return augmenter("communique.Restyle.v1", root, level=1.0, share=1.0, honorifics=["Mr", "H.E."], **settings)
+    return augmenter(
+        "communique.Restyle.v1",
+        root,
+        level=1.0,
+        share=1.0,
+        honorifics=["Mr", "H.E."],
+        title="ROLE",
+        name="PERSON",
+        **settings,
+    )
 
 
 def augmented(augment, release, nlp, schema):
@@ -139,7 +166,7 @@ def test_every_kind_of_name_is_swapped(root, schema, nlp, original):
 
 def test_a_country_changes_wherever_it_is_named(registers, original):
     for seed in range(20):
-        edits = list(swap_countries(original, registers, Random(seed), 1.0, ["AGREEMENT"]))
+        edits = list(swap_countries(original, "COUNTRY", registers, Random(seed), 1.0, ["AGREEMENT"]))
         changed = apply_edits(original, edits)
         mentions = {
             original.span_text(old): changed.span_text(new) for old, new in zip(original.mentions, changed.mentions)
@@ -150,14 +177,14 @@ def test_a_country_changes_wherever_it_is_named(registers, original):
 
 
 def test_a_bodys_forms_change_together(registers, original):
-    changed = apply_edits(original, swap_agencies(original, registers, Random(1), 1.0))
+    changed = apply_edits(original, swap_agencies(original, "AGENCY", registers, Random(1), 1.0))
     name, abbreviation, short = [changed.span_text(m) for m in changed.mentions if m.label == "AGENCY"]
     body = next(a for a in registers.agencies if a["name"] == name)
     assert (abbreviation, short) == (body["abbreviation"], "Ministry")
 
 
 def test_a_person_keeps_one_name(registers, original):
-    changed = apply_edits(original, swap_persons(original, registers, Random(3), 1.0))
+    changed = apply_edits(original, swap_persons(original, "PERSON", registers, Random(3), 1.0))
     full, short = [changed.span_text(m) for m in changed.mentions if m.label == "PERSON"]
     assert full != "Han Do-jin" and short in full and short != full
 
@@ -172,7 +199,9 @@ def test_style_changes_quotes_dashes_headline_and_honorifics(root, schema, nlp, 
 
 
 def test_level_zero_changes_nothing_and_the_same_seed_repeats(root, schema, nlp, original):
-    still = augmenter("communique.Restyle.v1", root, level=0.0, share=1.0, honorifics=["Mr"])
+    still = augmenter(
+        "communique.Restyle.v1", root, level=0.0, share=1.0, honorifics=["Mr"], title="ROLE", name="PERSON"
+    )
     assert augmented(still, original, nlp, schema)[0].text == original.text
     first, second = (swapper(root, seed=5) for _ in range(2))
     for _ in range(3):
@@ -184,3 +213,15 @@ def test_a_chain_applies_one_after_the_other(root, schema, nlp, original):
     (changed,) = augmented(chain, original, nlp, schema)
     assert "Han Do-jin" not in changed.text and '("' in changed.text
     assert shape(changed) == shape(original)
+
+
+def test_only_the_kinds_that_are_named_are_swapped(root, schema, nlp, original):
+    (changed,) = augmented(swapper(root, labels={"amounts": "MONEY"}, seed=1), original, nlp, schema)
+    texts = {original.span_text(old): changed.span_text(new) for old, new in zip(original.mentions, changed.mentions)}
+    assert [old for old, new in texts.items() if old != new and "USD" not in old] == []
+    assert texts["USD 12.5 million"] != "USD 12.5 million"
+
+
+def test_an_unknown_kind_is_an_error(root):
+    with pytest.raises(ConfigError, match="knows no 'ships'"):
+        swapper(root, labels={"ships": "SHIP"})

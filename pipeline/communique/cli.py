@@ -176,8 +176,15 @@ def train(
     """Train a pipeline as [bold]spacy train[/bold] does, and note in its meta what it was trained from."""
     from .training import train_pipeline
 
+    try:
+        out.print(f"best model: {train_pipeline(config, output, corpus, _overrides(override))}")
+    except CommuniqueError as error:
+        _fail(error)
+
+
+def _overrides(items: Optional[List[str]]) -> Dict[str, Any]:
     overrides: Dict[str, Any] = {}
-    for item in override or []:
+    for item in items or []:
         key, equals, value = item.partition("=")
         if not equals:
             _fail(CommuniqueError(f"--set {item}: write section.key=value"))
@@ -185,10 +192,43 @@ def train(
             overrides[key] = json.loads(value)
         except ValueError:
             overrides[key] = value
+    return overrides
+
+
+@app.command()
+def curve(
+    config: Annotated[Path, typer.Argument(help="Pipeline config.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the trainings: what is there is kept.")],
+    corpus: Annotated[List[Path], typer.Option("--corpus", help="Gold files to train on.")],
+    gold: Annotated[List[str], typer.Option(help="Gold to score on, name=path.")],
+    share: Annotated[List[float], typer.Option(help="Share of the corpus to train on.")],
+    seed: Annotated[List[int], typer.Option(help="Seed of the draw and of the training.")],
+    plot: Annotated[Optional[Path], typer.Option(help="File for the figure, e.g. curve.svg.")] = None,
+    override: Annotated[
+        Optional[List[str]], typer.Option("--set", help="Config override, e.g. training.max_steps=100.")
+    ] = None,
+) -> None:
+    """Print the learning curve: scores of a pipeline trained on shares of a corpus, with several seeds."""
+    from .curve import curve_table, plot_curve, run_point
+    from .evaluate.metrics import LAYERS
+
+    sets = {name: path for name, _, path in (item.partition("=") for item in gold)}
+    if not all(sets.values()):
+        _fail(CommuniqueError("--gold: write name=path"))
+    if not all(0 < s <= 1 for s in share):
+        _fail(CommuniqueError("--share: write a number above 0 and up to 1"))
+    layers = [*LAYERS, "identity"]
     try:
-        out.print(f"best model: {train_pipeline(config, output, corpus, overrides)}")
+        args = (config, output, corpus, sets)
+        points = [run_point(*args, s, n, _overrides(override)) for s in share for n in seed]
+        if plot is not None:
+            plot_curve(points, layers, plot)
+    except DefectError as error:
+        _print_defects(error.defects)
+        raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
         _fail(error)
+    sys.stdout.write(curve_table(points, layers))
 
 
 @app.command()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Callable, Iterator, List, Sequence
+from typing import Callable, Dict, Iterator, List, Sequence
 
 from spacy.language import Language
 from spacy.training import Example
 from spacy.util import registry
 
 from ..bridge import from_doc, to_doc
-from ..errors import CommuniqueError
+from ..errors import CommuniqueError, ConfigError
 from ..release import Release
 from ..schema import Schema
 from . import style, swap
@@ -26,26 +26,39 @@ def create_swap_augmenter(
     share: float,
     registers: str,
     schema: str,
-    inside: Sequence[str] = ("AGREEMENT", "MEETING"),
+    labels: Dict[str, str],
+    inside: Sequence[str],
     seed: int = 0,
 ) -> Augmenter:
     """Swap names, portfolios, bodies, countries, dates and amounts for others of the registers.
 
     level: share of the examples that are changed. share: share of the clusters of a changed one that are swapped.
-    registers: folder of the registers. schema: config with the label scheme. inside: labels in whose names
+    registers: folder of the registers. schema: config with the label scheme. labels: the label of each kind that is
+    swapped: persons, agencies, countries, portfolios, dates, amounts, or some of them. inside: labels in whose names
     countries are swapped too. seed: the changes differ from epoch to epoch, but not from run to run.
+
+    Raises ConfigError where ``labels`` has an unknown kind.
     """
     known = swap.Registers.from_disk(registers)
 
+    def countries(release: Release, label: str, random: Random) -> Iterator[Edit]:
+        return swap.swap_countries(release, label, known, random, share, inside)
+
+    # In this order: where two edits overlap, the earlier kind's stays.
+    kinds: Dict[str, Callable[[Release, str, Random], Iterator[Edit]]] = {
+        "persons": lambda release, label, random: swap.swap_persons(release, label, known, random, share),
+        "agencies": lambda release, label, random: swap.swap_agencies(release, label, known, random, share),
+        "countries": countries,
+        "portfolios": lambda release, label, random: swap.swap_portfolios(release, label, known, random, share),
+        "dates": lambda release, label, random: swap.swap_dates(release, label, random, share),
+        "amounts": lambda release, label, random: swap.swap_amounts(release, label, known, random, share),
+    }
+    unknown = sorted(set(labels) - set(kinds))
+    if unknown:
+        raise ConfigError(f"communique.Swap.v1 knows no {unknown[0]!r}: write {', '.join(kinds)}")
+
     def change(release: Release, random: Random) -> List[Edit]:
-        groups = [
-            list(swap.swap_persons(release, known, random, share)),
-            list(swap.swap_agencies(release, known, random, share)),
-            list(swap.swap_countries(release, known, random, share, inside)),
-            list(swap.swap_portfolios(release, known, random, share)),
-            list(swap.swap_dates(release, random, share)),
-            list(swap.swap_amounts(release, known, random, share)),
-        ]
+        groups = [list(kinds[kind](release, labels[kind], random)) for kind in kinds if kind in labels]
         edits = swap.merge(groups)
         return swap.merge([edits, list(swap.articles(release, edits))])
 
@@ -54,16 +67,17 @@ def create_swap_augmenter(
 
 @registry.augmenters("communique.Restyle.v1")
 def create_style_augmenter(
-    level: float, share: float, honorifics: Sequence[str], schema: str, seed: int = 0
+    level: float, share: float, honorifics: Sequence[str], title: str, name: str, schema: str, seed: int = 0
 ) -> Augmenter:
     """Change quotes, dashes, the headline's case and the honorifics of a share of the examples.
 
     level: share of the examples that are changed. share: the chance of each of the four changes in one of them.
+    honorifics: words that may be put before a name. title, name: labels of a title and of the name after it.
     """
 
     def change(release: Release, random: Random) -> List[Edit]:
         groups = [
-            list(style.add_honorifics(release, random, share, honorifics)),
+            list(style.add_honorifics(release, (title, name), random, share, honorifics)),
             list(style.restyle_headline(release, random, share)),
             list(style.restyle_quotes(release, random, share)),
             list(style.restyle_dashes(release, random, share)),

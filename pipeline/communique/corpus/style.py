@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from random import Random
-from typing import Iterator, Sequence
+from typing import Iterator, Sequence, Tuple
 
 from ..release import Release
 from .edits import Edit
@@ -50,12 +50,15 @@ def restyle_headline(release: Release, random: Random, share: float) -> Iterator
             yield Edit(found.start(), found.start() + 1, word[0].upper())
 
 
-def add_honorifics(release: Release, random: Random, share: float, honorifics: Sequence[str]) -> Iterator[Edit]:
+def add_honorifics(
+    release: Release, titles: Tuple[str, str], random: Random, share: float, honorifics: Sequence[str]
+) -> Iterator[Edit]:
     """ "Minister Lim" becomes "Minister Mr Lim" or "Minister H.E. Lim": honorifics stay outside of names."""
     if random.random() >= share:
         return
-    roles = {m.end for m in release.mentions if m.label == "ROLE"}
+    title, name = titles
+    ends = {m.end for m in release.mentions if m.label == title}
     word = random.choice(honorifics)
     for m in release.mentions:
-        if m.label == "PERSON" and m.start - 1 in roles and " " in release.span_text(m):
+        if m.label == name and m.start - 1 in ends and " " in release.span_text(m):
             yield Edit(m.start - 1, m.start, f" {word} ")

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Union
 
 import srsly
 
@@ -52,9 +52,9 @@ def clusters_of(release: Release, label: str) -> Clusters:
     return {name: [m for m in ms if m.label == label] for name, ms in groups.items() if label in labels[name]}
 
 
-def swap_persons(release: Release, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
+def swap_persons(release: Release, label: str, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
     """The longest form of each name becomes another full name, shorter ones its short form."""
-    for mentions in clusters_of(release, "PERSON").values():
+    for mentions in clusters_of(release, label).values():
         if random.random() >= share:
             continue
         kind = random.choice(registers.persons)
@@ -68,9 +68,9 @@ def swap_persons(release: Release, registers: Registers, random: Random, share: 
             yield Edit(m.start, m.end, new.upper() if text.isupper() and len(text) > 2 else new)
 
 
-def swap_portfolios(release: Release, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
+def swap_portfolios(release: Release, label: str, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
     """ "Minister of Trade" becomes "Minister of Energy", in all mentions of the office."""
-    for mentions in clusters_of(release, "ROLE").values():
+    for mentions in clusters_of(release, label).values():
         if random.random() >= share:
             continue
         new = random.choice(registers.portfolios)
@@ -80,9 +80,9 @@ def swap_portfolios(release: Release, registers: Registers, random: Random, shar
                 yield Edit(m.start + found.start(2), m.end, new)
 
 
-def swap_agencies(release: Release, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
+def swap_agencies(release: Release, label: str, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
     """A body becomes another with the same short form ("Ministry"), its abbreviation too."""
-    for mentions in clusters_of(release, "AGENCY").values():
+    for mentions in clusters_of(release, label).values():
         texts = {release.span_text(m) for m in mentions}
         name = max(texts, key=len)
         shorts = [a["short"] for a in registers.agencies if re.search(rf"\b{a['short']}\b", name)]
@@ -96,12 +96,12 @@ def swap_agencies(release: Release, registers: Registers, random: Random, share:
 
 
 def swap_countries(
-    release: Release, registers: Registers, random: Random, share: float, inside: Sequence[str]
+    release: Release, label: str, registers: Registers, random: Random, share: float, inside: Sequence[str]
 ) -> Iterator[Edit]:
     """A country becomes another that takes the article likewise, also inside of names of the labels ``inside``."""
     codes = load_register()
     known = {codes.code(c["name"]): c for c in registers.countries}
-    used = {codes.code(release.span_text(m)) for m in release.mentions if m.label == "COUNTRY"}
+    used = {codes.code(release.span_text(m)) for m in release.mentions if m.label == label}
     free = [c for code, c in known.items() if code not in used]
     for code in sorted(str(c) for c in used if c in known):
         old = known[code]
@@ -110,19 +110,20 @@ def swap_countries(
             continue
         new = random.choice(fits)
         free.remove(new)
-        forms = {text: _form(text, old, new) for text in _texts(release, code, old, codes.code)}
+        forms = {text: _form(text, old, new) for text in _texts(release, label, code, old)}
         longest_first = sorted(forms, key=len, reverse=True)
         pattern = re.compile(rf"{NOT_BEFORE}(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)")
         for m in release.mentions:
-            if m.label == "COUNTRY" and release.span_text(m) in forms:
+            if m.label == label and release.span_text(m) in forms:
                 yield Edit(m.start, m.end, forms[release.span_text(m)])
             elif m.label in inside:
                 for found in pattern.finditer(release.text, m.start, m.end):
                     yield Edit(found.start(), found.end(), forms[found.group()])
 
 
-def _texts(release: Release, code: Any, old: Mapping[str, Any], lookup: Callable[[str], Optional[str]]) -> List[str]:
-    tagged = {release.span_text(m) for m in release.mentions if m.label == "COUNTRY"}
+def _texts(release: Release, label: str, code: str, old: Mapping[str, Any]) -> List[str]:
+    lookup = load_register().code
+    tagged = {release.span_text(m) for m in release.mentions if m.label == label}
     return sorted({t for t in tagged if lookup(t) == code} | {old["name"], old["adjective"]})
 
 
@@ -141,12 +142,12 @@ def _form(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return str(new["name"])
 
 
-def swap_dates(release: Release, random: Random, share: float) -> Iterator[Edit]:
+def swap_dates(release: Release, label: str, random: Random, share: float) -> Iterator[Edit]:
     """Months and years move by the same step in the whole release; days of one number are drawn anew."""
     if random.random() >= share:
         return
     months, years = random.randrange(1, 12), random.randrange(-6, 4)
-    for m in (m for m in release.mentions if m.label == "DATE"):
+    for m in (m for m in release.mentions if m.label == label):
         text = release.span_text(m)
         new = MONTH.sub(lambda f: MONTHS[(MONTHS.index(f.group()) + months) % 12], text)
         new = YEAR.sub(lambda f: str(int(f.group()) + years), new)
@@ -156,14 +157,14 @@ def swap_dates(release: Release, random: Random, share: float) -> Iterator[Edit]
         yield Edit(m.start, m.end, new)
 
 
-def swap_amounts(release: Release, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
+def swap_amounts(release: Release, label: str, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
     """Digits are drawn anew, the currency's sign or code may change for another of its kind."""
     if random.random() >= share:
         return
     kinds = registers.currencies.values()
     new_for = {old: random.choice(list(kind)) for kind in kinds for old in kind}
     signs = re.compile("|".join(rf"(?<!\w){re.escape(s)}(?![A-Za-z])" for s in sorted(new_for, key=len, reverse=True)))
-    for m in (m for m in release.mentions if m.label == "MONEY"):
+    for m in (m for m in release.mentions if m.label == label):
         drawn = DIGITS.sub(lambda _: str(random.randrange(1, 10)), release.span_text(m))
         yield Edit(m.start, m.end, signs.sub(lambda f: new_for[f.group()], drawn, count=1))
 

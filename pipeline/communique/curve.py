@@ -1,0 +1,117 @@
+"""The learning curve: a pipeline's scores against the share of the corpus that it was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from statistics import mean, pstdev
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
+
+from .annotate.run import load_model
+from .corpus.exchange import load_tokenizer, read_gold, to_docbin
+from .errors import CommuniqueError
+from .release import Release
+from .schema import Schema
+from .training import config_schema, evaluate_pipeline, train_pipeline
+
+PathLike = Union[str, Path]
+Record = Dict[str, Any]
+
+
+def draw(releases: Iterable[Release], share: float, seed: int) -> List[Release]:
+    """A share of the releases, by a hash of seed and id: with one seed, a smaller share is part of a larger one."""
+
+    def rank(release: Release) -> str:
+        return hashlib.sha256(f"{seed}/{release.id}".encode()).hexdigest()
+
+    ordered = sorted(releases, key=rank)
+    return ordered[: max(1, round(share * len(ordered)))]
+
+
+def run_point(
+    config: PathLike,
+    output: PathLike,
+    train: Sequence[PathLike],
+    gold: Mapping[str, PathLike],
+    share: float,
+    seed: int,
+    overrides: Dict[str, Any],
+) -> Record:
+    """Train on a share of the releases with one seed and score the best model on each gold set.
+
+    The steps of training are scaled by the square root of the share: a small corpus is learned sooner.
+    A point whose record is in the folder ``output`` already is not trained again.
+    """
+    folder = Path(output) / f"{share:g}-{seed}"
+    record = folder / "scores.json"
+    if record.exists():
+        return dict(json.loads(record.read_text("utf8")))
+    folder.mkdir(parents=True, exist_ok=True)
+    releases = draw(read_gold(train), share, seed)
+    nlp, full = load_tokenizer(config)
+    to_docbin(releases, nlp.tokenizer, Schema.from_disk(config_schema(config))).to_disk(folder / "train.spacy")
+    steps = round(overrides.get("training.max_steps", full["training"]["max_steps"]) * share**0.5)
+    changes = {
+        **overrides,
+        "paths.train": str(folder / "train.spacy"),
+        "system.seed": seed,
+        "training.max_steps": steps,
+    }
+    best = train_pipeline(config, folder, train, changes)
+    model = load_model(str(best))
+    scores = {name: evaluate_pipeline(model, read_gold([path])) for name, path in gold.items()}
+    point = {"share": share, "seed": seed, "releases": len(releases), "steps": steps, "scores": scores}
+    record.write_text(json.dumps(point, indent=1, sort_keys=True) + "\n", "utf8")
+    return point
+
+
+def curve_table(points: Iterable[Record], layers: Sequence[str]) -> str:
+    """A Markdown table: a line for each gold set and share, F1 in percent as mean ± standard deviation over seeds."""
+    lines = [f"| scored on | trained on | {' | '.join(layers)} |", "|---|---|" + "---|" * len(layers)]
+    for name, releases, runs in _groups(points):
+        cells = []
+        for layer in layers:
+            values = [100 * run["scores"][name][layer]["f"] for run in runs]
+            cells.append(f"{mean(values):.1f} ± {pstdev(values):.1f}")
+        lines.append(f"| {name} | {releases} releases | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot_curve(points: Iterable[Record], layers: Sequence[str], output: PathLike) -> None:
+    """A figure with a panel for each gold set: F1 against releases, mean and range over seeds.
+
+    Raises CommuniqueError where matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as err:
+        raise CommuniqueError("plots need matplotlib: pip install 'communique[plots]'") from err
+    groups = _groups(points)
+    names = list(dict.fromkeys(name for name, _, _ in groups))
+    figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for panel, name in zip(panels, names):
+        mine = [(releases, runs) for set_name, releases, runs in groups if set_name == name]
+        for layer in layers:
+            values = [[100 * run["scores"][name][layer]["f"] for run in runs] for _, runs in mine]
+            x = [releases for releases, _ in mine]
+            (line,) = panel.plot(x, [mean(v) for v in values], marker="o", label=layer)
+            panel.fill_between(x, [min(v) for v in values], [max(v) for v in values], alpha=0.2, color=line.get_color())
+        panel.set(title=name, xlabel="releases trained on", ylim=(0, 100), xscale="log")
+        panel.set_xticks(x, [str(n) for n in x], minor=False)
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("F1")
+    panels[-1].legend(loc="lower right", fontsize="small")
+    figure.savefig(output)
+
+
+def _groups(points: Iterable[Record]) -> List[Tuple[str, int, List[Record]]]:
+    """(gold set, number of releases, its runs), by gold set and size."""
+    groups: Dict[Tuple[str, int], List[Record]] = {}
+    items = sorted(points, key=lambda p: (p["releases"], p["seed"]))
+    for name in dict.fromkeys(name for p in items for name in p["scores"]):
+        for point in items:
+            groups.setdefault((name, point["releases"]), []).append(point)
+    return [(name, releases, runs) for (name, releases), runs in groups.items()]
