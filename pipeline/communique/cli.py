@@ -395,11 +395,12 @@ def split(
 @corpus_app.command()
 def stats(
     paths: Annotated[List[Path], typer.Argument(help="Gold releases: JSONL, markup files, or folders of them.")],
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables, as in a datasheet.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Count releases, words, labels, relations, sources and kinds."""
+    """Count releases, words, labels, names, relations, lengths, governments, sources and kinds."""
     from .corpus.exchange import read_gold
-    from .corpus.stats import corpus_stats
+    from .corpus.stats import corpus_stats, markdown
 
     try:
         tables = corpus_stats(read_gold(paths))
@@ -408,6 +409,9 @@ def stats(
         raise typer.Exit(REFUSED) from error
     if as_json:
         sys.stdout.write(json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
+        return
+    if as_markdown:
+        sys.stdout.write(markdown(tables))
         return
     for name, counts in tables.items():
         table = Table(name, "n", box=None, pad_edge=False)

@@ -6,9 +6,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+import numpy as np
 from spacy.tokens import Doc
 from spacy.util import registry
-from thinc.api import Model
+from thinc.api import Linear, Model
 from thinc.types import Floats2d
 
 from ..errors import ConfigError
@@ -43,6 +44,76 @@ def _concat_forward(
         return docs
 
     return outputs, backprop
+
+
+@registry.architectures("communique.RepeatTok2Vec.v1")
+def build_repeat_tok2vec(
+    tok2vec: Model[List[Doc], List[Floats2d]], width: int, attr: str
+) -> Model[List[Doc], List[Floats2d]]:
+    """A token's vector, and beside it the maximum of a projection, ``width`` wide, of all tokens of the doc that have
+    the same ``attr`` ("ORTH"), so that what is said where an abbreviation is introduced is known wherever it stands.
+
+    After the label consistency of Krishnan and Manning (2006), without their second pass.
+    """
+    project: Model[Any, Any] = Linear(nO=width)
+    return Model(
+        "repeat_tok2vec",
+        _repeat_forward,
+        init=_repeat_init,
+        layers=[tok2vec, project],
+        dims={"nO": None},
+        attrs={"attr": attr},
+    )
+
+
+def _repeat_init(model: Model[Any, Any], X: Any = None, Y: Any = None) -> None:
+    tok2vec, project = model.layers
+    tok2vec.initialize(X=X)
+    project.set_dim("nI", tok2vec.get_dim("nO"))
+    project.initialize()
+    model.set_dim("nO", tok2vec.get_dim("nO") + project.get_dim("nO"))
+
+
+def _repeat_forward(
+    model: Model[Any, Any], docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    tok2vec, project = model.layers
+    ops = model.ops
+    vectors, bp_tok2vec = tok2vec(docs, is_train)
+    lengths = [len(v) for v in vectors]
+    X = ops.xp.concatenate(vectors)
+    values, bp_project = project(X, is_train)
+    groups = _groups(docs, model.attrs["attr"])
+    order = np.argsort(groups, kind="stable")
+    first = np.searchsorted(groups[order], np.arange(groups.max(initial=-1) + 1))
+    top = ops.xp.maximum.reduceat(values[order], first, axis=0) if len(first) else values
+    pooled = top[groups]
+
+    def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
+        dY = ops.xp.concatenate(d_outputs)
+        d_pooled = ops.as_contig(dY[:, X.shape[1] :])
+        # where several tokens are the maximum, each gets its part
+        winners = (values == pooled).astype("float32")
+        sums = [ops.alloc2f(*top.shape) for _ in range(2)]
+        for total, part in zip(sums, (d_pooled, winners)):
+            ops.scatter_add(total, ops.asarray1i(groups), part)
+        d_values = winners * (sums[0] / ops.xp.maximum(sums[1], 1.0))[groups]
+        dX = dY[:, : X.shape[1]] + bp_project(d_values)
+        d_docs: List[Doc] = bp_tok2vec(ops.unflatten(ops.asarray2f(dX), ops.asarray1i(lengths)))
+        return d_docs
+
+    outputs = ops.unflatten(ops.asarray2f(ops.xp.concatenate([X, pooled], axis=1)), ops.asarray1i(lengths))
+    return outputs, backprop
+
+
+def _groups(docs: List[Doc], attr: str) -> Any:
+    """For every token of the docs, one after the other, the number of its group: the same doc and attribute."""
+    parts, seen = [np.zeros(0, dtype="int64")], 0
+    for doc in docs:
+        kinds, group = np.unique(doc.to_array([attr]), return_inverse=True)
+        parts.append(group.reshape(-1) + seen)
+        seen += len(kinds)
+    return np.concatenate(parts)
 
 
 @registry.architectures("communique.TransformerModel.v1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Callable, Dict, Iterator, List, Sequence
+from typing import Callable, Dict, Iterator, Sequence
 
 from spacy.language import Language
 from spacy.training import Example
@@ -14,10 +14,11 @@ from ..errors import CommuniqueError, ConfigError
 from ..release import Release
 from ..schema import Schema
 from . import style, swap
+from .abbreviate import abbreviate
 from .edits import Edit, apply_edits
 
 Augmenter = Callable[[Language, Example], Iterator[Example]]
-Change = Callable[[Release, Random], List[Edit]]
+Change = Callable[[Release, Random], Release]
 
 
 @registry.augmenters("communique.Swap.v1")
@@ -57,10 +58,10 @@ def create_swap_augmenter(
     if unknown:
         raise ConfigError(f"communique.Swap.v1 knows no {unknown[0]!r}: write {', '.join(kinds)}")
 
-    def change(release: Release, random: Random) -> List[Edit]:
+    def change(release: Release, random: Random) -> Release:
         groups = [list(kinds[kind](release, labels[kind], random)) for kind in kinds if kind in labels]
         edits = swap.merge(groups)
-        return swap.merge([edits, list(swap.articles(release, edits))])
+        return apply_edits(release, swap.merge([edits, list(swap.articles(release, edits))]))
 
     return _augmenter(change, level, Schema.from_disk(schema), Random(seed))
 
@@ -75,14 +76,30 @@ def create_style_augmenter(
     honorifics: words that may be put before a name. title, name: labels of a title and of the name after it.
     """
 
-    def change(release: Release, random: Random) -> List[Edit]:
+    def change(release: Release, random: Random) -> Release:
         groups = [
             list(style.add_honorifics(release, (title, name), random, share, honorifics)),
             list(style.restyle_headline(release, random, share)),
             list(style.restyle_quotes(release, random, share)),
             list(style.restyle_dashes(release, random, share)),
         ]
-        return swap.merge(groups)
+        return apply_edits(release, swap.merge(groups))
+
+    return _augmenter(change, level, Schema.from_disk(schema), Random(seed))
+
+
+@registry.augmenters("communique.Abbreviate.v1")
+def create_abbreviation_augmenter(
+    level: float, share: float, labels: Sequence[str], articles: Sequence[str], schema: str, seed: int = 0
+) -> Augmenter:
+    """Give things an abbreviation in brackets behind their name and call them by it from there on.
+
+    level: share of the examples that are changed. share: share of the things of a changed one that are abbreviated.
+    labels: whose. articles: labels whose mentions lose "the" before an abbreviation.
+    """
+
+    def change(release: Release, random: Random) -> Release:
+        return abbreviate(release, labels, articles, random, share)
 
     return _augmenter(change, level, Schema.from_disk(schema), Random(seed))
 
@@ -107,7 +124,7 @@ def _augmenter(change: Change, level: float, schema: Schema, random: Random) -> 
             return
         release = from_doc(example.reference, schema.span_key)
         try:
-            changed = apply_edits(release, change(release, random))
+            changed = change(release, random)
             reference = to_doc(changed, nlp.make_doc, schema)
         except (CommuniqueError, ValueError):  # a swap may put a name off the token boundaries: keep the original then
             yield example
