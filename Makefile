@@ -10,11 +10,12 @@ OUT ?= out/annotated.jsonl
 DATA := training/corpus/train.spacy training/corpus/dev.spacy
 BEST := training/$(CONFIG)/model-best
 GOLD ?= corpus/dev
+PARTS := corpus/train corpus/dev corpus/test
 NEEDS_small := .make/dev
 NEEDS_minilm := .make/minilm
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup corpus train evaluate annotate ship test lint bench package clean
+.PHONY: help setup corpus train evaluate curve annotate ship test lint bench package clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -39,7 +40,7 @@ $(BIN)/python:
 setup: .make/base  ## make the virtual environment .venv with the base install
 
 corpus: .make/dev  ## check the gold releases and convert them for training
-	$(BIN)/communique corpus check corpus/train corpus/dev
+	$(BIN)/communique corpus check $(PARTS)
 	@$(MAKE) --no-print-directory $(DATA)
 
 # the folder itself too: its time changes when a release is added or removed
@@ -55,6 +56,11 @@ training/$(CONFIG)/model-best/meta.json: configs/$(CONFIG).cfg configs/schema.cf
 
 evaluate: $(BEST)/meta.json  ## score a pipeline: CONFIG=small or minilm, GOLD=file.jsonl
 	$(BIN)/communique evaluate $(GOLD) --model $(BEST) --output training/$(CONFIG)/scores.json
+
+curve: $(DATA) | $(or $(NEEDS_$(CONFIG)),.make/dev)  ## the learning curve, twelve trainings: CONFIG=small, GOLD=file.jsonl
+	$(BIN)/communique curve configs/$(CONFIG).cfg --output training/$(CONFIG)-curve --corpus corpus/train \
+	    --gold dev=corpus/dev $(if $(filter-out corpus/dev,$(GOLD)),--gold gold=$(GOLD)) --plot training/$(CONFIG)-curve/curve.svg \
+	    --share 0.1 --share 0.25 --share 0.5 --share 1 --seed 0 --seed 1 --seed 2
 
 annotate: .make/base  ## annotate releases: RELEASES=file or folder, OUT=file.jsonl, MODEL=name or folder
 	@test -n "$(RELEASES)" || { echo "usage: make annotate RELEASES=file [OUT=file.jsonl] [MODEL=name]" >&2; exit 2; }
@@ -83,6 +89,6 @@ clean:  ## remove what was built, but not the trained models
 	rm -rf .make build dist out .pytest_cache .mypy_cache .ruff_cache training/corpus $(VENV)
 
 # glibc gives large arrays back to the system after each operation; keeping them makes training on CPU faster.
-train evaluate bench: export MALLOC_MMAP_MAX_ = 0
-train evaluate bench: export MALLOC_TRIM_THRESHOLD_ = 17179869184
-train evaluate bench: export MALLOC_TOP_PAD_ = 268435456
+train evaluate curve bench: export MALLOC_MMAP_MAX_ = 0
+train evaluate curve bench: export MALLOC_TRIM_THRESHOLD_ = 17179869184
+train evaluate curve bench: export MALLOC_TOP_PAD_ = 268435456

@@ -7,13 +7,26 @@ import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.training import Example
-from spacy.util import registry
+from spacy.training.loop import create_train_batches
+from spacy.util import load_config, registry
 
 from communique.bridge import from_doc, to_doc
 from communique.corpus.check import Checker
 from communique.corpus.edits import Edit, apply_edits
+from communique.corpus.exchange import read_gold, to_docbin
 from communique.corpus.markup import parse, write
-from communique.corpus.swap import Registers, merge, swap_agencies, swap_countries, swap_persons
+from communique.corpus.style import restyle_headline
+from communique.corpus.swap import (
+    Registers,
+    articles,
+    merge,
+    swap_agencies,
+    swap_amounts,
+    swap_countries,
+    swap_dates,
+    swap_persons,
+    swap_portfolios,
+)
 from communique.errors import ConfigError
 from communique.release import Mention, Release
 
@@ -224,4 +237,83 @@ def test_only_the_kinds_that_are_named_are_swapped(root, schema, nlp, original):
 
 def test_an_unknown_kind_is_an_error(root):
     with pytest.raises(ConfigError, match="knows no 'ships'"):
-        swapper(root, labels={"ships": "SHIP"})
+        swapper(root, labels={"ships": "ORG"})
+
+
+def test_unknown_labels_and_missing_registers_are_errors(root, tmp_path):
+    with pytest.raises(ConfigError, match="unknown label 'PERSN'"):
+        swapper(root, labels={"persons": "PERSN"})
+    with pytest.raises(ConfigError, match="unknown label 'TITLE'"):
+        augmenter("communique.Restyle.v1", root, level=1.0, share=1.0, honorifics=[], title="TITLE", name="PERSON")
+    with pytest.raises(ConfigError, match="can't read the registers"):
+        augmenter(
+            "communique.Swap.v1", root, level=1.0, share=1.0, labels={}, inside=[], registers=str(tmp_path / "none")
+        )
+
+
+def release_of(text):
+    return parse(f"id: a\ntitle: Title\n\nTitle\n{text}\n---\n", "a.txt").release.canonical()
+
+
+def texts_of(release, label):
+    return [release.span_text(m) for m in release.mentions if m.label == label]
+
+
+def test_different_things_stay_different(registers):
+    people = " ".join(f"[Ann Smith{n}](PERSON p{n}.1), [Minister of Tin{n}](ROLE r{n}.1)," for n in range(8))
+    bodies = " ".join(f"[Ministry of Tin{n}](AGENCY a{n}.1)," for n in range(8))
+    release = release_of(people + bodies)
+    for seed in range(20):
+        random = Random(seed)
+        for swap, label in ((swap_persons, "PERSON"), (swap_portfolios, "ROLE"), (swap_agencies, "AGENCY")):
+            changed = apply_edits(release, swap(release, label, registers, random, 1.0))
+            assert len(set(texts_of(changed, label))) == 8
+
+
+def test_the_same_amount_stays_the_same(registers):
+    release = release_of("[USD 44 million](MONEY) of it and [USD 44 million](MONEY)")
+    for seed in range(20):
+        changed = apply_edits(release, swap_amounts(release, "MONEY", registers, Random(seed), 1.0))
+        first, second = texts_of(changed, "MONEY")
+        assert first == second
+
+
+def test_dates_are_in_the_calendar():
+    release = release_of("[31 May](DATE), [29-31 March 2024](DATE), [January 31](DATE)")
+    for seed in range(60):
+        changed = apply_edits(release, swap_dates(release, "DATE", Random(seed), 1.0))
+        for text in texts_of(changed, "DATE"):
+            days = [int(word) for word in text.replace("-", " ").split() if word.isdigit() and len(word) < 3]
+            assert days and all(1 <= day <= 28 for day in days) and days == sorted(set(days)), text
+
+
+@pytest.mark.parametrize(
+    "name, article",
+    [("Egyptian", "an"), ("Uzbek", "an"), ("Ugandan", "a"), ("Ukrainian", "a"), ("European", "a"), ("Chilean", "a")],
+)
+def test_the_article_fits_its_word(name, article):
+    release = release_of("[Korea](COUNTRY k.1) met a [Chilean](COUNTRY c.1) delegation")
+    at = release.text.index("Chilean")
+    edits = [Edit(at, at + 7, name)]
+    changed = apply_edits(release, merge([edits, list(articles(release, edits))]))
+    assert f"met {article} {name} delegation" in changed.text
+
+
+def test_without_a_title_there_is_no_headline():
+    release = Release(id="a", text="one line of a text", title=None, mentions=[], relations=[])
+    assert not list(restyle_headline(release, Random(0), 1.0))
+
+
+def test_every_epoch_is_augmented_anew(root, tmp_path, nlp, schema):
+    """As spaCy's training loop reads the corpus of the configs, and no release is lost on the way."""
+    releases = read_gold(sorted((root / "corpus" / "dev").glob("*.txt"))[:6])
+    to_docbin(releases, nlp.tokenizer, schema).to_disk(tmp_path / "train.spacy")
+    config = load_config(
+        root / "configs" / "small.cfg", {"paths.train": str(tmp_path / "train.spacy")}, interpolate=True
+    )
+    corpus = registry.resolve(config["corpora"])["train"]
+    batches = create_train_batches(nlp, corpus, lambda examples: [list(examples)], config["training"]["max_epochs"])
+    epochs = [[eg.text for eg in batch] for _, (_, batch) in zip(range(4), batches)]
+    assert all(len(epoch) == len(releases) for epoch in epochs)
+    assert len({text for epoch in epochs for text in epoch}) > 2 * len(releases)
+    assert len({tuple(text[:20] for text in epoch) for epoch in epochs}) > 1

@@ -159,6 +159,17 @@ def test_another_domain_without_touching_code(root, tmp_path, monkeypatch):
             '[schema]\n[schema.entities]\nlabels = ["A"]\n[schema.relations]\n[schema.relations.R]\nheads = ["A"]\n',
             "needs heads and tails",
         ),
+        ('[schema]\n[schema.entities]\nlabels = ["A"]\n[schema.duplicates]\nwords = 8\n', "[schema.duplicates]: "),
+        ('[schema]\n[schema.entities]\nlabels = ["A"]\n[schema.sweeps]\nrelated = ["B"]\n', "unknown label 'B'"),
+        (
+            '[schema]\n[schema.entities]\nlabels = ["A"]\n[schema.sweeps]\nneighbours = [["A","A"]]\n',
+            "write [left label, right label, relation type]",
+        ),
+        (
+            '[schema]\n[schema.entities]\nlabels = ["A"]\n[schema.sweeps]\n[schema.sweeps.cues]\n'
+            '[schema.sweeps.cues.met]\nexpected = ["MET"]\nwords = ["met"]\n',
+            "uses 'MET', no label and no type",
+        ),
         ("[other]\n", "no [schema] section"),
         ("[schema\n", "can't read"),
     ],

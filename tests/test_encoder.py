@@ -70,7 +70,7 @@ def test_gradients_equal_finite_differences(layer):
             assert fixed.gradient[number][index] == pytest.approx((high - low) / (2 * eps), abs=2e-3)
 
 
-def test_no_docs_give_nothing(layer):
+def test_a_doc_without_tokens(layer):
     model, docs, fixed = layer
     fixed.vectors = fixed.vectors[2:3]
     assert [y.shape for y in model.predict(docs[2:3])] == [(0, 5)]

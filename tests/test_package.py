@@ -16,6 +16,7 @@ GROUPS = (
     "spacy_architectures",
     "spacy_tokenizers",
     "spacy_readers",
+    "spacy_augmenters",
     "spacy_misc",
     "spacy_scorers",
     "thinc_optimizers",

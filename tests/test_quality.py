@@ -1,5 +1,6 @@
 """Agreement between annotators, passages that releases share, and places worth a second look."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -61,11 +62,19 @@ def test_differences_follow_the_other_ones_order_of_a_symmetric_relation(schema)
     assert list(differences([(release(FIRST), release(text))], schema)) == []
 
 
+def test_differences_of_identity_are_named(schema):
+    text = FIRST.replace("COUNTRY cl.2", "COUNTRY xx.2").replace("REPRESENTS cl.2", "REPRESENTS xx.2")
+    found = [(d.side, d.what) for d in differences([(release(FIRST), release(text))], schema)]
+    assert found == [("first", "'Chile' is 'Chile'")]
+
+
 def test_annotations_of_other_texts_are_refused():
     with pytest.raises(CommuniqueError, match="a: the texts differ from character"):
         match_releases([release(FIRST)], [release(FIRST.replace("vowed", "swore"))])
     with pytest.raises(CommuniqueError, match="no release in common"):
         match_releases([release(FIRST)], [release(FIRST, "b")])
+    with pytest.raises(CommuniqueError, match="a: this id stands twice"):
+        match_releases([release(FIRST)], [release(FIRST), release(FIRST)])
 
 
 OPENING = "The [ministry](AGENCY m.1) said that growers along the lower river may sell reeds without a licence."
@@ -150,6 +159,14 @@ def test_commands(tmp_path, root):
     (tmp_path / "one" / "b.txt").write_text(copy, "utf8")
     result = run("check", tmp_path / "one", "-c", config)
     assert result.exit_code == 1 and "near-duplicate" in result.output
+
+
+def test_without_datasketch_the_other_defects_are_named_all_the_same(tmp_path, root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasketch", None)
+    (tmp_path / "a.txt").write_text(f"id: a\n\n{FIRST.replace('DATE', 'DAY')}", "utf8")
+    result = run("check", tmp_path, "-c", root / "configs" / "small.cfg")
+    assert result.exit_code == 2
+    assert "unknown label DAY" in result.output and "near-duplicates need datasketch" in result.output
 
 
 def test_identity_is_scored_between_annotators(schema):

@@ -209,18 +209,22 @@ def curve(
     ] = None,
 ) -> None:
     """Print the learning curve: scores of a pipeline trained on shares of a corpus, with several seeds."""
-    from .curve import curve_table, plot_curve, run_point
+    from .corpus.exchange import read_gold
+    from .curve import curve_table, need_matplotlib, plot_curve, run_point
     from .evaluate.metrics import LAYERS
 
     sets = {name: path for name, _, path in (item.partition("=") for item in gold)}
-    if not all(sets.values()):
-        _fail(CommuniqueError("--gold: write name=path"))
+    if not all(sets.values()) or not all(sets) or len(sets) < len(gold):
+        _fail(CommuniqueError("--gold: write name=path, each name once"))
     if not all(0 < s <= 1 for s in share):
         _fail(CommuniqueError("--share: write a number above 0 and up to 1"))
     layers = [*LAYERS, "identity"]
     try:
-        args = (config, output, corpus, sets)
+        if plot is not None:
+            need_matplotlib()
+        args = (config, output, corpus, {name: read_gold([path]) for name, path in sets.items()})
         points = [run_point(*args, s, n, _overrides(override)) for s in share for n in seed]
+        sys.stdout.write(curve_table(points, layers))
         if plot is not None:
             plot_curve(points, layers, plot)
     except DefectError as error:
@@ -228,7 +232,6 @@ def curve(
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
         _fail(error)
-    sys.stdout.write(curve_table(points, layers))
 
 
 @app.command()
@@ -302,16 +305,19 @@ def check(
         _fail(error)
     parsed, defects = read_markup(paths)
     defects += list(Checker(schema, nlp.tokenizer).corpus(parsed))
+    skipped: Optional[CommuniqueError] = None
     try:
         defects += list(duplicate_defects(parsed, schema.entities, schema.duplicates))
     except CommuniqueError as error:
-        _fail(error)
+        skipped = error
     if as_json:
         sys.stdout.write(json.dumps([d.to_dict() for d in defects], ensure_ascii=False, indent=1) + "\n")
     else:
         for defect in defects:
             out.print(_plain(defect), soft_wrap=True, highlight=False)
         err.print(f"{len(defects)} defects in {len(parsed)} releases")
+    if skipped is not None:
+        _fail(skipped)
     raise typer.Exit(REFUSED if defects else 0)
 
 
@@ -435,7 +441,8 @@ def agreement(
 
     try:
         _, schema = _scheme(config)
-        pairs = between.match_releases(read_gold([first]), read_gold([second]))
+        sides = read_gold([first]), read_gold([second])
+        pairs = between.match_releases(*sides)
     except DefectError as error:
         _print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
@@ -449,7 +456,8 @@ def agreement(
         for d in between.differences(pairs, schema):
             out.print(_plain(f"{d.release}:{d.offset}: {d.side} only: {d.what}"), soft_wrap=True, highlight=False)
     out.print(scores_table(scores))
-    err.print(f"{len(pairs)} releases in both")
+    alone = [len(side) - len(pairs) for side in sides]
+    err.print(f"{len(pairs)} releases in both, {alone[0]} only in the first, {alone[1]} only in the second")
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
-from statistics import mean, pstdev
+from statistics import mean, stdev
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
 
 from .annotate.run import load_model
@@ -13,7 +14,7 @@ from .corpus.exchange import load_tokenizer, read_gold, to_docbin
 from .errors import CommuniqueError
 from .release import Release
 from .schema import Schema
-from .training import config_schema, evaluate_pipeline, train_pipeline
+from .training import config_schema, evaluate_pipeline, provenance, train_pipeline
 
 PathLike = Union[str, Path]
 Record = Dict[str, Any]
@@ -33,49 +34,79 @@ def run_point(
     config: PathLike,
     output: PathLike,
     train: Sequence[PathLike],
-    gold: Mapping[str, PathLike],
+    gold: Mapping[str, Sequence[Release]],
     share: float,
     seed: int,
     overrides: Dict[str, Any],
 ) -> Record:
-    """Train on a share of the releases with one seed and score the best model on each gold set.
+    """Train on a share of the releases with one seed and score the model on each gold set.
 
-    The steps of training are scaled by the square root of the share: a small corpus is learned sooner.
-    A point whose record is in the folder ``output`` already is not trained again.
+    The steps of training are scaled by the square root of the share, since a small corpus is learned sooner, and the
+    model of the last step is scored. A point whose record is in the folder ``output`` already is not trained again,
+    unless the config, the overrides, the corpus or the gold sets have changed.
     """
     folder = Path(output) / f"{share:g}-{seed}"
     record = folder / "scores.json"
+    settings = {
+        **provenance(config, train),
+        "overrides": overrides,
+        "gold": {name: _digest(releases) for name, releases in gold.items()},
+    }
     if record.exists():
-        return dict(json.loads(record.read_text("utf8")))
+        known = dict(json.loads(record.read_text("utf8")))
+        if known.get("settings") == settings:
+            return known
     folder.mkdir(parents=True, exist_ok=True)
     releases = draw(read_gold(train), share, seed)
     nlp, full = load_tokenizer(config)
     to_docbin(releases, nlp.tokenizer, Schema.from_disk(config_schema(config))).to_disk(folder / "train.spacy")
-    steps = round(overrides.get("training.max_steps", full["training"]["max_steps"]) * share**0.5)
+    steps = max(1, round(overrides.get("training.max_steps", full["training"]["max_steps"]) * share**0.5))
     changes = {
         **overrides,
         "paths.train": str(folder / "train.spacy"),
         "system.seed": seed,
         "training.max_steps": steps,
+        "training.eval_frequency": steps,
     }
-    best = train_pipeline(config, folder, train, changes)
-    model = load_model(str(best))
-    scores = {name: evaluate_pipeline(model, read_gold([path])) for name, path in gold.items()}
-    point = {"share": share, "seed": seed, "releases": len(releases), "steps": steps, "scores": scores}
+    model = load_model(str(train_pipeline(config, folder, train, changes)))
+    scores = {name: evaluate_pipeline(model, list(releases)) for name, releases in gold.items()}
+    point = {
+        "share": share,
+        "seed": seed,
+        "releases": len(releases),
+        "steps": steps,
+        "scores": scores,
+        "settings": settings,
+    }
     record.write_text(json.dumps(point, indent=1, sort_keys=True) + "\n", "utf8")
     return point
 
 
+def _digest(releases: Iterable[Release]) -> str:
+    lines = "\n".join(json.dumps(r.to_dict(), sort_keys=True) for r in releases)
+    return hashlib.sha256(lines.encode("utf8")).hexdigest()
+
+
 def curve_table(points: Iterable[Record], layers: Sequence[str]) -> str:
-    """A Markdown table: a line for each gold set and share, F1 in percent as mean ± standard deviation over seeds."""
+    """A Markdown table: a line for each gold set and share, F1 in percent as mean ± standard deviation of the seeds.
+
+    A layer that a gold set hasn't got is shown as "–".
+    """
     lines = [f"| scored on | trained on | {' | '.join(layers)} |", "|---|---|" + "---|" * len(layers)]
     for name, releases, runs in _groups(points):
         cells = []
         for layer in layers:
-            values = [100 * run["scores"][name][layer]["f"] for run in runs]
-            cells.append(f"{mean(values):.1f} ± {pstdev(values):.1f}")
+            values = _values(runs, name, layer)
+            spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+            cells.append(f"{mean(values):.1f}{spread}" if values else "–")
         lines.append(f"| {name} | {releases} releases | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def need_matplotlib() -> None:
+    """Raises CommuniqueError where matplotlib is not installed."""
+    if find_spec("matplotlib") is None:
+        raise CommuniqueError("plots need matplotlib: pip install 'communique[plots]'")
 
 
 def plot_curve(points: Iterable[Record], layers: Sequence[str], output: PathLike) -> None:
@@ -83,10 +114,9 @@ def plot_curve(points: Iterable[Record], layers: Sequence[str], output: PathLike
 
     Raises CommuniqueError where matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as err:
-        raise CommuniqueError("plots need matplotlib: pip install 'communique[plots]'") from err
+    need_matplotlib()
+    from matplotlib.figure import Figure
+
     groups = _groups(points)
     names = list(dict.fromkeys(name for name, _, _ in groups))
     figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
@@ -94,8 +124,10 @@ def plot_curve(points: Iterable[Record], layers: Sequence[str], output: PathLike
     for panel, name in zip(panels, names):
         mine = [(releases, runs) for set_name, releases, runs in groups if set_name == name]
         for layer in layers:
-            values = [[100 * run["scores"][name][layer]["f"] for run in runs] for _, runs in mine]
+            values = [_values(runs, name, layer) for _, runs in mine]
             x = [releases for releases, _ in mine]
+            if not all(values):
+                continue
             (line,) = panel.plot(x, [mean(v) for v in values], marker="o", label=layer)
             panel.fill_between(x, [min(v) for v in values], [max(v) for v in values], alpha=0.2, color=line.get_color())
         panel.set(title=name, xlabel="releases trained on", ylim=(0, 100), xscale="log")
@@ -105,6 +137,12 @@ def plot_curve(points: Iterable[Record], layers: Sequence[str], output: PathLike
     panels[0].set_ylabel("F1")
     panels[-1].legend(loc="lower right", fontsize="small")
     figure.savefig(output)
+
+
+def _values(runs: Iterable[Record], name: str, layer: str) -> List[float]:
+    """F1 of a layer in percent, of the runs that have it."""
+    scores = (run["scores"][name] for run in runs)
+    return [100 * s[layer]["f"] for s in scores if layer in s]
 
 
 def _groups(points: Iterable[Record]) -> List[Tuple[str, int, List[Record]]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 from spacy.util import registry
 from thinc.api import Config
 
 from .errors import ConfigError
+
+Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,9 @@ class Schema:
             relations=relations,
             identity=frozenset(entities.get("identity", ())),
             compatible=frozenset(frozenset(pair) for pair in entities.get("compatible", ())),
-            checks=Checks(**{k: _frozen(v) for k, v in data.get("checks", {}).items()}),
-            duplicates=Duplicates(**data["duplicates"]) if data.get("duplicates") else None,
-            sweeps=_sweeps(data.get("sweeps", {})),
+            checks=_section(Checks, {k: _frozen(v) for k, v in data.get("checks", {}).items()}, "checks", file),
+            duplicates=_section(Duplicates, data["duplicates"], "duplicates", file) if data.get("duplicates") else None,
+            sweeps=_sweeps(data.get("sweeps", {}), file),
         )
         schema._validate(file)
         return schema
@@ -179,11 +181,29 @@ class Schema:
         used = {label: f"[schema.relations.{r.name}]" for r in self.relations for label in r.heads + r.tails}
         used.update({label: "[schema.entities] identity" for label in self.identity})
         used.update({label: "[schema.entities] compatible" for pair in self.compatible for label in pair})
+        used.update({label: "[schema.sweeps] related" for label in self.sweeps.related})
         for label, where in used.items():
             if label not in known:
                 raise ConfigError(
                     f"{where} uses the unknown label {label!r}; known: {', '.join(self.labels)}", file=file
                 )
+        self._validate_rules(file)
+
+    def _validate_rules(self, file: Optional[str]) -> None:
+        """Every word of the checks' and sweeps' rules is a label or a relation type."""
+        known = {*self.labels, *self.relation_names}
+        rules = {f"[schema.checks] {k}": getattr(self.checks, k) for k in ("adjacent", "exclusive", "required")}
+        rules["[schema.sweeps] neighbours"] = self.sweeps.neighbours
+        rules["[schema.sweeps.cues]"] = tuple(cue.expected for cue in self.sweeps.cues)
+        lengths = {"[schema.checks] adjacent": 3, "[schema.sweeps] neighbours": 3}
+        for where, rows in rules.items():
+            for row in rows:
+                unknown = [word for word in row if word not in known]
+                if unknown:
+                    names = ", ".join([*self.labels, *self.relation_names])
+                    raise ConfigError(f"{where} uses {unknown[0]!r}, no label and no type; known: {names}", file=file)
+                if where in lengths and len(row) != lengths[where]:
+                    raise ConfigError(f"{where}: write [left label, right label, relation type]", file=file)
 
 
 def _relation(name: str, spec: Mapping[str, Any], file: Optional[str]) -> RelationType:
@@ -192,8 +212,19 @@ def _relation(name: str, spec: Mapping[str, Any], file: Optional[str]) -> Relati
     return RelationType(name, tuple(spec["heads"]), tuple(spec["tails"]), bool(spec.get("symmetric", False)))
 
 
-def _sweeps(data: Mapping[str, Any]) -> Sweeps:
-    cues = tuple(Cue(tuple(c["expected"]), tuple(c["words"])) for c in data.get("cues", {}).values())
+def _section(kind: Callable[..., Section], data: Mapping[str, Any], name: str, file: Optional[str]) -> Section:
+    try:
+        return kind(**data)
+    except TypeError as err:
+        message = str(err).replace("__init__() ", "")
+        raise ConfigError(f"[schema.{name}]: {message}", file=file) from err
+
+
+def _sweeps(data: Mapping[str, Any], file: Optional[str]) -> Sweeps:
+    found = data.get("cues", {}).items()
+    cues = tuple(
+        _section(Cue, {k: _frozen(v) for k, v in cue.items()}, f"sweeps.cues.{name}", file) for name, cue in found
+    )
     return Sweeps(cues, tuple(data.get("related", ())), _frozen(data.get("neighbours", ())))
 
 

@@ -84,20 +84,17 @@ def _repeat_forward(
     X = ops.xp.concatenate(vectors)
     values, bp_project = project(X, is_train)
     groups = _groups(docs, model.attrs["attr"])
-    order = np.argsort(groups, kind="stable")
-    first = np.searchsorted(groups[order], np.arange(groups.max(initial=-1) + 1))
-    top = ops.xp.maximum.reduceat(values[order], first, axis=0) if len(first) else values
+    order = ops.asarray1i(np.argsort(groups, kind="stable").tolist())
+    sizes = ops.asarray1i(np.bincount(groups).tolist())
+    top, which = ops.reduce_max(ops.as_contig(values[order]), sizes)
     pooled = top[groups]
 
     def backprop(d_outputs: List[Floats2d]) -> List[Doc]:
         dY = ops.xp.concatenate(d_outputs)
-        d_pooled = ops.as_contig(dY[:, X.shape[1] :])
-        # where several tokens are the maximum, each gets its part
-        winners = (values == pooled).astype("float32")
-        sums = [ops.alloc2f(*top.shape) for _ in range(2)]
-        for total, part in zip(sums, (d_pooled, winners)):
-            ops.scatter_add(total, ops.asarray1i(groups), part)
-        d_values = winners * (sums[0] / ops.xp.maximum(sums[1], 1.0))[groups]
+        d_top = ops.alloc2f(*top.shape)
+        ops.scatter_add(d_top, ops.asarray1i(groups), ops.as_contig(dY[:, X.shape[1] :]))
+        d_values = ops.alloc2f(*values.shape)
+        d_values[order] = ops.backprop_reduce_max(d_top, which, sizes)
         dX = dY[:, : X.shape[1]] + bp_project(d_values)
         d_docs: List[Doc] = bp_tok2vec(ops.unflatten(ops.asarray2f(dX), ops.asarray1i(lengths)))
         return d_docs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Set
 
 from ..release import Mention, Release
 from .edits import Edit, apply_edits
@@ -13,6 +13,7 @@ from .swap import clusters_of
 
 CAPITALISED = re.compile(r"(?<![^\W_])[A-Z](?=[a-z])")
 PARTIES = re.compile(r"^\S*\w[-–—/]\w\S*\s")
+WORD = re.compile(r"\w+")
 ARTICLE = re.compile(r"(?<!\w)[Tt]he \Z")
 FORMS = (" ({})", " (“{}”)", " (hereinafter “{}”)")
 OFTEN = (8, 2, 1)
@@ -32,26 +33,33 @@ def is_abbreviation(text: str) -> bool:
     return " " not in text and sum(map(str.isupper, text)) > 1
 
 
-def initials(name: str) -> Optional[str]:
-    """ "Korea-Chile Free Trade Agreement" gives "FTA". None where there are less than two letters or more than six."""
-    letters = "".join(found.group() for found in CAPITALISED.finditer(PARTIES.sub("", name)))
-    return letters if 2 <= len(letters) <= 6 else None
+def initials(name: str) -> str:
+    """ "Korea-Chile Free Trade Agreement" gives "FTA"."""
+    return "".join(found.group() for found in CAPITALISED.finditer(PARTIES.sub("", name)))
 
 
 def abbreviate(
-    release: Release, labels: Sequence[str], articles: Sequence[str], random: Random, share: float
+    release: Release,
+    labels: Sequence[str],
+    articles: Sequence[str],
+    letters: Sequence[int],
+    random: Random,
+    share: float,
 ) -> Release:
     """A share of the things of some labels get an abbreviation, or are called by the one they have more often.
 
     It is a mention of its own in the same cluster; no relation moves to it, since the full name beside it carries them.
-    Before it, mentions of the labels ``articles`` lose their article: "the Ministry said" becomes "MTI said".
+    It has at least and at most as many letters as ``letters`` says and is no word of the release. Before it, mentions
+    of the labels ``articles`` lose their article: "the Ministry said" becomes "MTI said".
     """
-    plans = [
-        plan
-        for label in labels
-        for mentions in clusters_of(release, label).values()
-        if random.random() < share and (plan := _plan(release, mentions, random))
-    ]
+    taken = set(WORD.findall(release.text))
+    plans: List[_Plan] = []
+    for label in labels:
+        for mentions in clusters_of(release, label).values():
+            plan = _plan(release, mentions, letters, taken, random) if random.random() < share else None
+            if plan is not None:
+                taken.add(plan.abbreviation)
+                plans.append(plan)
     edits: List[Edit] = []
     for plan in plans:
         if plan.introduced is not None:
@@ -65,19 +73,22 @@ def abbreviate(
     return _introduce(apply_edits(release, edits), plans)
 
 
-def _plan(release: Release, mentions: List[Mention], random: Random) -> Optional[_Plan]:
+def _plan(
+    release: Release, mentions: List[Mention], letters: Sequence[int], taken: Set[str], random: Random
+) -> Optional[_Plan]:
     ordered = sorted(mentions, key=lambda m: m.start)
     texts = {m.id: release.span_text(m) for m in ordered}
-    body = release.text.find("\n") + 1
+    body = 0 if release.title is None else release.text.find("\n") + 1
     known = [m for m in ordered if is_abbreviation(texts[m.id])]
     if known:
         introduced, at, short = None, known[0], texts[known[0].id]
     else:
-        free = [m for m in ordered if m.start >= body and initials(texts[m.id]) and _room(release, m)]
-        if not free:
+        fits = {m.id: letters[0] <= len(initials(texts[m.id])) <= letters[1] for m in ordered}
+        free = [m for m in ordered if m.start >= body and fits[m.id] and _room(release, m)]
+        if not free or initials(texts[free[0].id]) in taken:
             return None
         introduced = at = free[0]
-        short = str(initials(texts[at.id]))
+        short = initials(texts[at.id])
     later = [m for m in ordered if m.start > at.start and texts[m.id] != short and _behind(release, m) != " ("]
     return _Plan(short, introduced, [m for m in later if random.random() < 0.75])
 

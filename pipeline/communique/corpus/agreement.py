@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Dict, Iterable, Iterator, List, Tuple
 
@@ -26,10 +27,15 @@ class Difference:
 def match_releases(first: Iterable[Release], second: Iterable[Release]) -> List[Pair]:
     """The releases that both annotations hold, by id.
 
-    Raises CommuniqueError where there is none, or where the texts of one differ.
+    Raises CommuniqueError where there is none, where an id stands twice, or where the texts of one differ.
     """
-    by_id = {r.id: r for r in second}
-    pairs = [(r, by_id[r.id]) for r in first if r.id in by_id]
+    sides = [list(first), list(second)]
+    for side in sides:
+        twice = [name for name, n in Counter(r.id for r in side).items() if n > 1]
+        if twice:
+            raise CommuniqueError(f"{twice[0]}: this id stands twice in one annotation: remove one")
+    by_id = {r.id: r for r in sides[1]}
+    pairs = [(r, by_id[r.id]) for r in sides[0] if r.id in by_id]
     if not pairs:
         raise CommuniqueError("the two annotations have no release in common: their ids must be the same")
     for a, b in pairs:
@@ -48,7 +54,7 @@ def agreement(pairs: List[Pair], schema: Schema) -> Dict[str, Dict[str, float]]:
 
 
 def differences(pairs: List[Pair], schema: Schema) -> Iterator[Difference]:
-    """Mentions and relations that only one annotation has, in text order; spans are matched by overlap."""
+    """Mentions, relations and identities that only one annotation has, in text order; spans are matched by overlap."""
     for a, b in pairs:
         found = [*_one_sided(a, b, schema, "first"), *_one_sided(b, a, schema, "second")]
         yield from sorted(found, key=lambda d: (d.offset, d.what, d.side))
@@ -68,6 +74,14 @@ def _one_sided(mine: Release, other: Release, schema: Schema, side: str) -> Iter
         swapped = r.type in schema.symmetric and (ends[1], ends[0], r.type) in theirs
         if (*ends, r.type) not in theirs and not swapped:
             yield Difference(mine.id, side, _where(r, by_id), _text(r, by_id, mine))
+    theirs_of = {m.id: m.cluster for m in other.mentions}
+    last: Dict[str, Mention] = {}
+    for m in sorted((m for m in mine.mentions if m.cluster and m.id in matched), key=lambda m: m.start):
+        before = last.get(str(m.cluster))
+        if before is not None and theirs_of[matched[before.id]] != theirs_of[matched[m.id]]:
+            what = f"{mine.span_text(before)!r} is {mine.span_text(m)!r}"
+            yield Difference(mine.id, side, m.start, what)
+        last[str(m.cluster)] = m
 
 
 def _matches(mine: Release, other: Release, schema: Schema) -> Dict[int, int]:

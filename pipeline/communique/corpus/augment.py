@@ -38,9 +38,10 @@ def create_swap_augmenter(
     swapped: persons, agencies, countries, portfolios, dates, amounts, or some of them. inside: labels in whose names
     countries are swapped too. seed: the changes differ from epoch to epoch, but not from run to run.
 
-    Raises ConfigError where ``labels`` has an unknown kind.
+    Raises ConfigError where ``labels`` has an unknown kind or label, or where a register can't be read.
     """
     known = swap.Registers.from_disk(registers)
+    scheme = _scheme(schema, "communique.Swap.v1", [*labels.values(), *inside])
 
     def countries(release: Release, label: str, random: Random) -> Iterator[Edit]:
         return swap.swap_countries(release, label, known, random, share, inside)
@@ -63,7 +64,7 @@ def create_swap_augmenter(
         edits = swap.merge(groups)
         return apply_edits(release, swap.merge([edits, list(swap.articles(release, edits))]))
 
-    return _augmenter(change, level, Schema.from_disk(schema), Random(seed))
+    return _augmenter(change, level, scheme, Random(seed))
 
 
 @registry.augmenters("communique.Restyle.v1")
@@ -74,7 +75,10 @@ def create_style_augmenter(
 
     level: share of the examples that are changed. share: the chance of each of the four changes in one of them.
     honorifics: words that may be put before a name. title, name: labels of a title and of the name after it.
+
+    Raises ConfigError for an unknown label.
     """
+    scheme = _scheme(schema, "communique.Restyle.v1", [title, name])
 
     def change(release: Release, random: Random) -> Release:
         groups = [
@@ -85,23 +89,33 @@ def create_style_augmenter(
         ]
         return apply_edits(release, swap.merge(groups))
 
-    return _augmenter(change, level, Schema.from_disk(schema), Random(seed))
+    return _augmenter(change, level, scheme, Random(seed))
 
 
 @registry.augmenters("communique.Abbreviate.v1")
 def create_abbreviation_augmenter(
-    level: float, share: float, labels: Sequence[str], articles: Sequence[str], schema: str, seed: int = 0
+    level: float,
+    share: float,
+    labels: Sequence[str],
+    letters: Sequence[int],
+    articles: Sequence[str],
+    schema: str,
+    seed: int = 0,
 ) -> Augmenter:
     """Give things an abbreviation in brackets behind their name and call them by it from there on.
 
     level: share of the examples that are changed. share: share of the things of a changed one that are abbreviated.
-    labels: whose. articles: labels whose mentions lose "the" before an abbreviation.
+    labels: whose. letters: least and most letters of an abbreviation. articles: labels whose mentions lose "the" before
+    an abbreviation.
+
+    Raises ConfigError for an unknown label.
     """
+    scheme = _scheme(schema, "communique.Abbreviate.v1", [*labels, *articles])
 
     def change(release: Release, random: Random) -> Release:
-        return abbreviate(release, labels, articles, random, share)
+        return abbreviate(release, labels, articles, letters, random, share)
 
-    return _augmenter(change, level, Schema.from_disk(schema), Random(seed))
+    return _augmenter(change, level, scheme, Random(seed))
 
 
 @registry.augmenters("communique.Chain.v1")
@@ -115,6 +129,15 @@ def create_chain(*augmenters: Augmenter) -> Augmenter:
         yield from examples
 
     return augment
+
+
+def _scheme(path: str, augmenter: str, labels: Sequence[str]) -> Schema:
+    """The label scheme. Raises ConfigError where it hasn't got one of the labels."""
+    scheme = Schema.from_disk(path)
+    unknown = [label for label in labels if label not in scheme.labels]
+    if unknown:
+        raise ConfigError(f"{augmenter} uses the unknown label {unknown[0]!r}; known: {', '.join(scheme.labels)}")
+    return scheme
 
 
 def _augmenter(change: Change, level: float, schema: Schema, random: Random) -> Augmenter:

@@ -37,7 +37,7 @@ def restyle_dashes(release: Release, random: Random, share: float) -> Iterator[E
 
 def restyle_headline(release: Release, random: Random, share: float) -> Iterator[Edit]:
     """A headline in sentence case gets capitals, or is all in capitals, word by word."""
-    if random.random() >= share:
+    if release.title is None or random.random() >= share:
         return
     shout = random.random() < 0.15
     for found in re.finditer(r"(?<![^\W_])[^\W\d_][^\W_]*", release.text.partition("\n")[0]):
@@ -54,7 +54,7 @@ def add_honorifics(
     release: Release, titles: Tuple[str, str], random: Random, share: float, honorifics: Sequence[str]
 ) -> Iterator[Edit]:
     """ "Minister Lim" becomes "Minister Mr Lim" or "Minister H.E. Lim": honorifics stay outside of names."""
-    if random.random() >= share:
+    if random.random() >= share or not honorifics:
         return
     title, name = titles
     ends = {m.end for m in release.mentions if m.label == title}

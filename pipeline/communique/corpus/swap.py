@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Union
 import srsly
 
 from ..countries import load_register
+from ..errors import ConfigError
 from ..release import Mention, Release
 from .edits import Edit
 
@@ -22,6 +23,7 @@ MONTH = re.compile(rf"\b({'|'.join(MONTHS)})\b")
 YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 DAY = re.compile(r"(?<![\d.])\d{1,2}(?:st|nd|rd|th)?(?![\d.])")
 NOT_BEFORE = r"(?<!\w)(?<!Latin )(?<!Central )(?<!North )(?<!South )(?<!Inter-)(?<!Pan-)"
+SHORTEST_MONTH = 28
 DIGITS = re.compile(r"\d")
 PORTFOLIO = re.compile(r"(.*\b(?:Minister|Secretary|Commissioner)(?: of State)? (?:of|for)(?: the)? )(\S.*)\Z")
 
@@ -38,7 +40,11 @@ class Registers:
 
     @classmethod
     def from_disk(cls, folder: Union[str, Path]) -> "Registers":
-        return cls(**{name: srsly.read_json(Path(folder) / f"{name}.json") for name in cls.__dataclass_fields__})
+        """Raises ConfigError where a file is missing or no JSON."""
+        try:
+            return cls(**{name: srsly.read_json(Path(folder) / f"{name}.json") for name in cls.__dataclass_fields__})
+        except (OSError, ValueError) as err:
+            raise ConfigError(f"can't read the registers: {err}", file=str(folder)) from err
 
 
 def clusters_of(release: Release, label: str) -> Clusters:
@@ -54,11 +60,14 @@ def clusters_of(release: Release, label: str) -> Clusters:
 
 def swap_persons(release: Release, label: str, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
     """The longest form of each name becomes another full name, shorter ones its short form."""
+    taken: set[str] = set()
     for mentions in clusters_of(release, label).values():
         if random.random() >= share:
             continue
         kind = random.choice(registers.persons)
-        family, given = random.choice(kind["family"]), random.choice(kind["given"])
+        family = random.choice([name for name in kind["family"] if name not in taken] or kind["family"])
+        given = random.choice(kind["given"])
+        taken.add(family)
         full, short = (kind[key].format(family=family, given=given) for key in ("full", "short"))
         longest = max((release.span_text(m) for m in mentions), key=len)
         for m in mentions:
@@ -70,10 +79,13 @@ def swap_persons(release: Release, label: str, registers: Registers, random: Ran
 
 def swap_portfolios(release: Release, label: str, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
     """ "Minister of Trade" becomes "Minister of Energy", in all mentions of the office."""
+    taken: set[str] = set()
     for mentions in clusters_of(release, label).values():
         if random.random() >= share:
             continue
-        new = random.choice(registers.portfolios)
+        free = [p for p in registers.portfolios if p not in taken] or registers.portfolios
+        new = random.choice(free)
+        taken.add(new)
         for m in mentions:
             found = PORTFOLIO.match(release.span_text(m))
             if found:
@@ -82,16 +94,18 @@ def swap_portfolios(release: Release, label: str, registers: Registers, random: 
 
 def swap_agencies(release: Release, label: str, registers: Registers, random: Random, share: float) -> Iterator[Edit]:
     """A body becomes another with the same short form ("Ministry"), its abbreviation too."""
+    free = [a for a in registers.agencies if a["name"] not in release.text]
     for mentions in clusters_of(release, label).values():
         texts = {release.span_text(m) for m in mentions}
         name = max(texts, key=len)
-        shorts = [a["short"] for a in registers.agencies if re.search(rf"\b{a['short']}\b", name)]
+        shorts = [a["short"] for a in free if re.search(rf"\b{re.escape(a['short'])}\b", name)]
         if random.random() >= share or not shorts or len(name.split()) < 2:
             continue
-        new = random.choice([a for a in registers.agencies if a["short"] == shorts[0]])
+        new = random.choice([a for a in free if a["short"] == shorts[0]])
         forms = {name: new["name"], shorts[0]: new["short"]}
         forms.update({t: new["abbreviation"] for t in texts if " " not in t and sum(map(str.isupper, t)) > 1})
         if texts <= set(forms):
+            free.remove(new)
             yield from (Edit(m.start, m.end, forms[release.span_text(m)]) for m in mentions)
 
 
@@ -152,8 +166,11 @@ def swap_dates(release: Release, label: str, random: Random, share: float) -> It
         new = MONTH.sub(lambda f: MONTHS[(MONTHS.index(f.group()) + months) % 12], text)
         new = YEAR.sub(lambda f: str(int(f.group()) + years), new)
         days = [d for d in DAY.finditer(new) if d.group().isdigit()]
+        if MONTH.search(new) and any(int(d.group()) > SHORTEST_MONTH for d in days):
+            new = DAY.sub(lambda f: str(max(1, int(f.group()) - 3)) if f.group().isdigit() else f.group(), new)
+            days = [d for d in DAY.finditer(new) if d.group().isdigit()]
         if MONTH.search(new) and len(days) == 1:
-            new = new[: days[0].start()] + str(random.randrange(1, 29)) + new[days[0].end() :]
+            new = new[: days[0].start()] + str(random.randint(1, SHORTEST_MONTH)) + new[days[0].end() :]
         yield Edit(m.start, m.end, new)
 
 
@@ -164,9 +181,13 @@ def swap_amounts(release: Release, label: str, registers: Registers, random: Ran
     kinds = registers.currencies.values()
     new_for = {old: random.choice(list(kind)) for kind in kinds for old in kind}
     signs = re.compile("|".join(rf"(?<!\w){re.escape(s)}(?![A-Za-z])" for s in sorted(new_for, key=len, reverse=True)))
+    new_of: Dict[str, str] = {}
     for m in (m for m in release.mentions if m.label == label):
-        drawn = DIGITS.sub(lambda _: str(random.randrange(1, 10)), release.span_text(m))
-        yield Edit(m.start, m.end, signs.sub(lambda f: new_for[f.group()], drawn, count=1))
+        text = release.span_text(m)
+        if text not in new_of:
+            drawn = DIGITS.sub(lambda _: str(random.randrange(1, 10)), text)
+            new_of[text] = signs.sub(lambda f: new_for[f.group()], drawn, count=1)
+        yield Edit(m.start, m.end, new_of[text])
 
 
 def articles(release: Release, edits: Sequence[Edit]) -> Iterator[Edit]:
@@ -175,7 +196,7 @@ def articles(release: Release, edits: Sequence[Edit]) -> Iterator[Edit]:
         before = re.search(r"(?<!\w)([Aa])(n?) (?:[“\"‘(])?\Z", release.text[max(0, e.start - 4) : e.start])
         if before and e.new:
             at = max(0, e.start - 4) + before.start()
-            vowel = re.match(r"[aeioAEIO]|U[gkz]", e.new) is not None
+            vowel = re.match(r"(?!Eu)[aeioAEIO]|Uz", e.new) is not None
             yield Edit(at, at + len(before[1] + before[2]), before[1] + ("n" if vowel else ""))
 
 
