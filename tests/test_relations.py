@@ -151,16 +151,6 @@ def test_learns_by_heart(bands):
         }
 
 
-def test_spans_below_the_threshold_are_left_out(bands):
-    text, tagger = band_releases()[0].text, bands.get_pipe("entities")
-    scores = sorted(e._.confidence for e in bands(text).ents)
-    tagger.threshold = (scores[0] + scores[1]) / 2
-    try:
-        assert sorted(e._.confidence for e in bands(text).ents) == scores[1:]
-    finally:
-        tagger.threshold = 0.0
-
-
 def test_scores_and_evidence(bands):
     doc = bands(band_releases()[0].text)
     assert doc._.relations

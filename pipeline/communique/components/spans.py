@@ -43,7 +43,6 @@ Prediction = List[Tuple[int, int, str, float]]
     default_config={
         "model": DEFAULT_MODEL,
         "spans_key": None,
-        "threshold": 0.0,
         "scorer": {"@scorers": "communique.span_scorer.v1"},
     },
     default_score_weights={"ents_f": 1.0},
@@ -53,18 +52,16 @@ def make_span_tagger(
     name: str,
     model: Model[List[Doc], List[Floats2d]],
     spans_key: Optional[str],
-    threshold: float,
     scorer: Optional[Callable[..., Dict[str, Any]]],
 ) -> "SpanTagger":
-    return SpanTagger(nlp.vocab, model, name, spans_key=spans_key, threshold=threshold, scorer=scorer)
+    return SpanTagger(nlp.vocab, model, name, spans_key=spans_key, scorer=scorer)
 
 
 class SpanTagger(TrainablePipe):
     """Tags spans that don't overlap, by a CRF over BILUO tags.
 
     With ``spans_key`` null the spans become ``doc.ents``, otherwise ``doc.spans[spans_key]``. The probability of each,
-    its marginal under the CRF, is ``span._.confidence`` (and ``doc.spans[key].attrs["scores"]``, as in spancat). Of
-    the best tag sequence's spans, those less probable than ``threshold`` are left out.
+    its marginal under the CRF, is ``span._.confidence`` (and ``doc.spans[key].attrs["scores"]``, as in spancat).
     """
 
     def __init__(
@@ -74,14 +71,12 @@ class SpanTagger(TrainablePipe):
         name: str = "spans",
         *,
         spans_key: Optional[str] = None,
-        threshold: float = 0.0,
         scorer: Optional[Callable[..., Dict[str, Any]]] = None,
     ) -> None:
         self.vocab = vocab
         self.model = model
         self.name = name
         self.spans_key = spans_key
-        self.threshold = threshold
         self.scorer = scorer
         self.cfg: Dict[str, Any] = {"labels": []}
 
@@ -144,8 +139,7 @@ class SpanTagger(TrainablePipe):
             row = self.model.ops.to_numpy(tags)  # type: ignore[no-untyped-call]
             for start, end, label in scheme.decode(row):
                 probability = found.span(column, start, row[start:end].tolist())
-                if probability >= self.threshold:
-                    out[i].append((start, end, label, probability))
+                out[i].append((start, end, label, probability))
         return out
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
