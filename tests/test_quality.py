@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 from communique.cli import app
 from communique.corpus.agreement import agreement, differences, match_releases
 from communique.corpus.duplicates import duplicate_defects, near_duplicates, shared_passages
+from communique.corpus.exchange import load_tokenizer
 from communique.corpus.markup import parse
-from communique.corpus.sweep import sentences, sweep
+from communique.corpus.sweep import sentence_cutter, sweep
 from communique.errors import CommuniqueError
 from communique.evaluate.metrics import score_releases
 from communique.schema import Duplicates
@@ -115,6 +116,11 @@ def test_duplicates_are_defects_of_the_later_release():
     assert list(duplicate_defects(parsed, ["AGENCY"], None)) == []
 
 
+@pytest.fixture(scope="module")
+def cut(root):
+    return sentence_cutter(*load_tokenizer(root / "configs" / "small.cfg"))
+
+
 @pytest.mark.parametrize(
     "text, relations, codes",
     [
@@ -129,15 +135,16 @@ def test_duplicates_are_defects_of_the_later_release():
         ("[Georgia](COUNTRY g.1) and [Georgia](PLACE h.1).", "", ["several-labels"]),
     ],
 )
-def test_sweeps(schema, text, relations, codes):
-    found = list(sweep([markup(f"A title\n{text}\n---\n{relations}\n")], schema))
+def test_sweeps(schema, cut, text, relations, codes):
+    found = list(sweep([markup(f"A title\n{text}\n---\n{relations}\n")], schema, cut))
     assert [h.code for h in found] == codes
     assert all(h.line == 5 for h in found)
 
 
-def test_sentences_of_a_sweep_keep_abbreviations_and_quotes_together():
-    text = "Title\nHe met U.S. officials. “We agree.” She left."
-    assert [text[a:b] for a, b in sentences(text)] == ["Title", "He met U.S. officials.", "“We agree.”", "She left."]
+def test_sentences_of_a_sweep_are_the_pipelines(cut):
+    text = "Title\nMr. Lim met U.S. officials. “We agree.” She left."
+    found = [text[a:b].strip() for a, b in cut(text)]
+    assert found == ["Title", "Mr. Lim met U.S. officials.", "“We agree.”", "She left."]
 
 
 def run(*args):
@@ -155,6 +162,7 @@ def test_commands(tmp_path, root):
     assert run("agreement", tmp_path / "one", tmp_path / "none", "-c", config).exit_code != 0
     result = run("sweep", tmp_path / "one", "-c", config, "--code", "cue")
     assert result.exit_code == 0 and "hints in 1 releases" in result.output
+    assert run("sweep", tmp_path / "one", "-c", config, "--code", "clue").exit_code == 2
     copy = (tmp_path / "one" / "a.txt").read_text("utf8").replace("id: a", "id: b")
     (tmp_path / "one" / "b.txt").write_text(copy, "utf8")
     result = run("check", tmp_path / "one", "-c", config)

@@ -49,13 +49,13 @@ def _print_defects(defects: Iterable[Defect]) -> None:
 
 
 def _scheme(config: Path) -> Any:
-    """Tokenizer and label scheme of a config."""
+    """Tokenizer and label scheme of a config, and the config."""
     from .corpus.exchange import load_tokenizer
     from .schema import Schema
     from .training import config_schema
 
-    nlp, _ = load_tokenizer(config)
-    return nlp, Schema.from_disk(config_schema(config))
+    nlp, full = load_tokenizer(config)
+    return nlp, Schema.from_disk(config_schema(config)), full
 
 
 @app.command()
@@ -300,7 +300,7 @@ def check(
     from .corpus.exchange import read_markup
 
     try:
-        nlp, schema = _scheme(config)
+        nlp, schema, _ = _scheme(config)
     except CommuniqueError as error:
         _fail(error)
     parsed, defects = read_markup(paths)
@@ -329,15 +329,20 @@ def sweep(
 ) -> None:
     """Print what is worth a second look: cues without a relation, names with several labels, unrelated meetings."""
     from .corpus.exchange import read_markup
+    from .corpus.sweep import CODES, sentence_cutter
     from .corpus.sweep import sweep as hints
 
+    unknown = [c for c in code or [] if c not in CODES]
+    if unknown:
+        _fail(CommuniqueError(f"--code {unknown[0]}: write {', '.join(CODES)}"))
+
     try:
-        _, schema = _scheme(config)
+        nlp, schema, full = _scheme(config)
     except CommuniqueError as error:
         _fail(error)
     parsed, defects = read_markup(paths)
     _print_defects(defects)
-    found = [h for h in hints(parsed, schema) if not code or h.code in code]
+    found = [h for h in hints(parsed, schema, sentence_cutter(nlp, full)) if not code or h.code in code]
     for hint in found:
         out.print(_plain(hint), soft_wrap=True, highlight=False)
     err.print(f"{len(found)} hints in {len(parsed)} releases")
@@ -356,7 +361,7 @@ def convert(
     try:
         releases = exchange.read_gold(paths)
         if output.suffix == ".spacy":
-            nlp, schema = _scheme(config)
+            nlp, schema, _ = _scheme(config)
             output.parent.mkdir(parents=True, exist_ok=True)
             exchange.to_docbin(releases, nlp.tokenizer, schema).to_disk(output)
         elif output.suffix == ".jsonl":
@@ -440,7 +445,7 @@ def agreement(
     from .evaluate.report import scores_table
 
     try:
-        _, schema = _scheme(config)
+        _, schema, _ = _scheme(config)
         sides = read_gold([first]), read_gold([second])
         pairs = between.match_releases(*sides)
     except DefectError as error:

@@ -4,39 +4,47 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from typing import Dict, Iterable, Iterator, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Set, Tuple
+
+from spacy.language import Language
 
 from ..errors import Defect
 from ..release import Mention, Release
 from ..schema import Cue, Schema
 from .markup import Parsed, Source
 
-SENTENCE = re.compile(r"[^\n]+")
-STOP = re.compile(r"(?<=[^\sA-Z.][.!?])([”’\"')]*)\s+(?=[A-Z“])")
+CODES = ("unrelated", "neighbours", "cue", "several-labels")
+Cut = Callable[[str], Iterable[Tuple[int, int]]]
 
 
-def sweep(parsed: Iterable[Parsed], schema: Schema) -> Iterator[Defect]:
-    """Hints of all sweeps, in file order, and last the strings with several labels."""
+def sweep(parsed: Iterable[Parsed], schema: Schema, cut: Cut) -> Iterator[Defect]:
+    """Hints of all sweeps, in file order, and last the strings with several labels.
+
+    ``cut`` gives (start, end) of a text's sentences, see ``sentence_cutter``.
+    """
     items = list(parsed)
     for item in items:
-        one = _Sweep(item.release, item.source, schema)
+        one = _Sweep(item.release, item.source, schema, cut)
         yield from sorted([*one.related(), *one.neighbours(), *one.cues()], key=lambda d: (d.line, d.column))
     yield from _several_labels(items)
 
 
-def sentences(text: str) -> Iterator[Tuple[int, int]]:
-    """(start, end) of what a reader takes for a sentence: lines, cut at full stops."""
-    for line in SENTENCE.finditer(text):
-        start = line.start()
-        for stop in STOP.finditer(line.group()):
-            yield start, line.start() + stop.end(1)
-            start = line.start() + stop.end()
-        yield start, line.end()
+def sentence_cutter(nlp: Language, config: Mapping[str, Any]) -> Cut:
+    """Cuts a text into sentences as the pipeline of a config does."""
+    components = config.get("components", {}).values()
+    found: Mapping[str, Any] = next((c for c in components if c.get("factory") == "communique_sentences"), {})
+    pipe = nlp.create_pipe("communique_sentences", config={k: v for k, v in found.items() if k != "factory"})
+
+    def cut(text: str) -> Iterator[Tuple[int, int]]:
+        for sentence in pipe(nlp.make_doc(text)).sents:
+            yield sentence.start_char, sentence.end_char
+
+    return cut
 
 
 class _Sweep:
-    def __init__(self, release: Release, source: Source, schema: Schema) -> None:
-        self.release, self.source, self.schema = release, source, schema
+    def __init__(self, release: Release, source: Source, schema: Schema, cut: Cut) -> None:
+        self.release, self.source, self.schema, self.cut = release, source, schema, cut
         self.by_id = {m.id: m for m in release.mentions}
 
     def hint(self, offset: int, code: str, message: str) -> Defect:
@@ -67,7 +75,7 @@ class _Sweep:
 
     def cues(self) -> Iterator[Defect]:
         """Sentences with a cue, and without any of the labels or relations that it speaks for."""
-        for start, end in sentences(self.release.text):
+        for start, end in self.cut(self.release.text):
             for cue in self.schema.sweeps.cues:
                 found = re.search(_pattern(cue), self.release.text[start:end], re.IGNORECASE)
                 if found and not self.states(start, end, cue):
