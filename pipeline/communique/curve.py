@@ -68,6 +68,9 @@ def run_point(
         "training.max_steps": steps,
         "training.eval_frequency": steps,
     }
+    schedule = full["training"]["optimizer"]["learn_rate"]
+    if isinstance(schedule, dict) and "total_steps" in schedule:
+        changes["training.optimizer.learn_rate.total_steps"] = steps
     model = load_model(str(train_pipeline(config, folder, train, changes)))
     scores = {name: evaluate_pipeline(model, list(releases)) for name, releases in gold.items()}
     point = {
