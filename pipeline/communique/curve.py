@@ -138,7 +138,7 @@ def plot_curve(points: Iterable[Record], layers: Sequence[str], output: PathLike
         panel.minorticks_off()
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("F1")
-    panels[-1].legend(loc="lower right", fontsize="small")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
     figure.savefig(output)
 
 
