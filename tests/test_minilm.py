@@ -10,23 +10,7 @@ from communique.bridge import from_doc
 from communique.schema import Schema
 from conftest import BAND_SCHEMA, band_examples, band_releases
 
-transformers = pytest.importorskip("transformers")
 pytest.importorskip("spacy_transformers")
-
-
-@pytest.fixture(scope="module")
-def tiny_encoder(tmp_path_factory):
-    """A BERT of one layer and a word-piece vocabulary of the band texts' letters."""
-    folder = tmp_path_factory.mktemp("encoder")
-    letters = "abcdefghijklmnopqrstuvwxyz.,0123456789"
-    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
-    (folder / "vocab.txt").write_text("\n".join(vocab), "utf8")
-    config = transformers.BertConfig(
-        vocab_size=len(vocab), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder
 
 
 def minilm_config(root, encoder):

@@ -73,3 +73,13 @@ def test_the_model_that_ships_reads_a_release(root, schema):
     assert doc._.relations and doc._.facts
     for r in doc._.relations:
         assert schema.relation(r["type"]).allows(r["head"][2], r["tail"][2])
+
+
+def test_the_model_that_ships_holds_no_words_of_its_training_texts():
+    """Names of its releases, and those that the augmenters put in, went into the string store while it was trained."""
+    nlp = load_model("small")
+    vectors = nlp.vocab.vectors.key2row
+    labels = {label for _, pipe in nlp.pipeline for label in getattr(pipe, "labels", ())}
+    kept = set(json.loads((Path(nlp.path) / "vocab" / "strings.json").read_text("utf8")))
+    known = set(nlp.__class__().vocab.strings) | labels
+    assert not {word for word in kept - known if nlp.vocab.strings[word] not in vectors}

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .errors import CommuniqueError, Defect, DefectError
+from .errors import CommuniqueError, Defect, DefectError, Interrupted
+from .own import choices
 from .release import Release
 
 REFUSED, USAGE = 1, 2
@@ -32,9 +33,13 @@ ModelOption = Annotated[
 ]
 DEFAULT_CONFIG = Path("configs/small.cfg")
 DEFAULT_MODEL = "small"
+LENGTH = "Length of the training"
 
 
 def _fail(error: Exception, code: int = USAGE) -> NoReturn:
+    if isinstance(error, Interrupted):
+        err.print(_plain(error))
+        raise typer.Exit(error.exit_code)
     err.print(f"[red]error:[/red] {_plain(error)}")
     raise typer.Exit(code)
 
@@ -66,6 +71,9 @@ def annotate(
     output: Annotated[str, typer.Option("--output", "-o", help="JSONL file to write, or - for standard output.")],
     model: ModelOption = DEFAULT_MODEL,
     view: Annotated[bool, typer.Option("--view", help="Print the facts for people to read.")] = False,
+    min_confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Leave out mentions, relations and facts that are less certain.")
+    ] = 0.0,
     as_json: JsonOption = False,
     max_chars: Annotated[
         int, typer.Option(help="Longest release, in characters; longer ones are refused.")
@@ -104,7 +112,7 @@ def annotate(
             counts["facts"] += len(release.facts or [])
             progress.advance(task)
 
-        items = run.annotate(nlp, sources.read_inputs(inputs, max_chars=max_chars))
+        items = run.annotate(nlp, sources.read_inputs(inputs, max_chars=max_chars), min_confidence=min_confidence)
         try:
             with sinks.jsonl_sink(output) as write:
                 for release in run.counted(items, refuse, count):
@@ -165,6 +173,83 @@ def facts(
 
 
 @app.command()
+def init(
+    train: Annotated[Path, typer.Argument(help="Gold to train on, JSON lines in the exchange format.")],
+    dev: Annotated[Path, typer.Option(help="Gold to choose the best model on.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the label scheme, the config and the gold.")
+    ],
+    base: Annotated[Path, typer.Option(help="Config to derive yours from.")] = DEFAULT_CONFIG,
+    encoder: Annotated[
+        Optional[str], typer.Option(help="Another pretrained encoder: a folder, or a name on the model hub.")
+    ] = None,
+    encoder_rate: Annotated[Optional[float], typer.Option(help="Learning rate of that encoder, e.g. 5e-5.")] = None,
+    spans: Annotated[
+        Optional[List[str]], typer.Option(help="Label of spans that may enclose entities; may be repeated.")
+    ] = None,
+    symmetric: Annotated[
+        Optional[List[str]], typer.Option(help="Relation type without a direction; may be repeated.")
+    ] = None,
+    tokenizer: Annotated[
+        choices.Tokens, typer.Option(help="The base's, cut at blanks only, or cut at every sign too.")
+    ] = choices.Tokens.base,
+    records: Annotated[
+        choices.Records, typer.Option(help="What a record is; auto: what the base's rules find in most of them.")
+    ] = choices.Records.auto,
+    off_boundaries: Annotated[
+        choices.OffBoundaries, typer.Option(help="What to do with mentions off token boundaries.")
+    ] = choices.OffBoundaries.error,
+    overlaps: Annotated[
+        choices.Overlaps, typer.Option(help="What to do with entities that overlap.")
+    ] = choices.Overlaps.error,
+    epochs: Annotated[int, typer.Option(help="How often the gold is read.", rich_help_panel=LENGTH)] = 20,
+    updates: Annotated[
+        int, typer.Option(help="Least updates an epoch; batches get smaller for it.", rich_help_panel=LENGTH)
+    ] = 120,
+    least_batch: Annotated[int, typer.Option(help="Fewest words of a batch.", rich_help_panel=LENGTH)] = 150,
+    least_steps: Annotated[int, typer.Option(help="Fewest updates of a training.", rich_help_panel=LENGTH)] = 200,
+    evaluations: Annotated[int, typer.Option(help="How often the dev gold is scored.", rich_help_panel=LENGTH)] = 10,
+    show: Annotated[int, typer.Option(help="How many places of each kind of defect are named.")] = 5,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is in the folder.")] = False,
+) -> None:
+    """Begin a pipeline for labels of your own: read them off the gold, write a label scheme and a config.
+
+    Gold that a pipeline can't hold is named with file, line and mend. Exit code 1: the gold must be mended; 2: wrong
+    usage.
+    """
+    from .own import report, start
+    from .own.length import Rule
+
+    there = [] if force else start.existing(output)
+    if there:
+        _fail(CommuniqueError(f"{there[0]} is there already: name another folder, or --force to write over it"))
+    options = start.Options(
+        base,
+        Rule(epochs, updates, least_batch, least_steps, evaluations),
+        tuple(spans or ()),
+        tuple(symmetric or ()),
+        tokenizer,
+        records,
+        off_boundaries,
+        overlaps,
+        encoder,
+        encoder_rate,
+    )
+    try:
+        started = start.start(train, dev, output, options)
+    except DefectError as error:
+        for line in report.shortened(error.defects, show):
+            err.print(_plain(line))
+        raise typer.Exit(REFUSED) from error
+    except CommuniqueError as error:
+        _fail(error)
+    for line in report.shortened(started.notices, show):
+        err.print(_plain(line))
+    for line in report.summary(started):
+        out.print(_plain(line), highlight=False, soft_wrap=True)
+
+
+@app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="Pipeline config.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model-best and model-last.")],
@@ -172,14 +257,20 @@ def train(
     override: Annotated[
         Optional[List[str]], typer.Option("--set", help="Config override, e.g. training.max_steps=100.")
     ] = None,
+    gpu_id: Annotated[int, typer.Option(help="Number of the GPU to train on; -1: the CPU.")] = -1,
 ) -> None:
-    """Train a pipeline as [bold]spacy train[/bold] does, and note in its meta what it was trained from."""
+    """Train a pipeline as [bold]spacy train[/bold] does, and note in its meta what it was trained from.
+
+    The folder keeps what an earlier training has put there until this one has finished; [bold]log.jsonl[/bold] in it
+    has a line for each evaluation. Exit code 130 after Ctrl-C.
+    """
     from .training import train_pipeline
 
     try:
-        out.print(f"best model: {train_pipeline(config, output, corpus, _overrides(override))}")
+        best = train_pipeline(config, output, corpus, _overrides(override), gpu_id=gpu_id, console=out)
     except CommuniqueError as error:
         _fail(error)
+    out.print(f"best model: {_plain(best)}", soft_wrap=True, highlight=False)
 
 
 def _overrides(items: Optional[List[str]]) -> Dict[str, Any]:
@@ -210,20 +301,23 @@ def curve(
 ) -> None:
     """Print the learning curve: scores of a pipeline trained on shares of a corpus, with several seeds."""
     from .corpus.exchange import read_gold
-    from .curve import curve_table, need_matplotlib, plot_curve, run_point
-    from .evaluate.metrics import LAYERS
+    from .curve import curve_table, plot_curve, run_point
+    from .evaluate.metrics import layers_of
+    from .evaluate.report.plots import need_matplotlib
+    from .schema import Schema
+    from .training import config_schema
 
     sets = {name: path for name, _, path in (item.partition("=") for item in gold)}
     if not all(sets.values()) or not all(sets) or len(sets) < len(gold):
         _fail(CommuniqueError("--gold: write name=path, each name once"))
     if not all(0 < s <= 1 for s in share):
         _fail(CommuniqueError("--share: write a number above 0 and up to 1"))
-    layers = [*LAYERS, "identity"]
     try:
         if plot is not None:
             need_matplotlib()
+        layers = [*layers_of(Schema.from_disk(config_schema(config))), "identity"]
         args = (config, output, corpus, {name: read_gold([path]) for name, path in sets.items()})
-        points = [run_point(*args, s, n, _overrides(override)) for s in share for n in seed]
+        points = [run_point(*args, s, n, _overrides(override), console=err) for s in share for n in seed]
         sys.stdout.write(curve_table(points, layers))
         if plot is not None:
             plot_curve(points, layers, plot)
@@ -239,32 +333,75 @@ def evaluate(
     gold: Annotated[List[Path], typer.Argument(help="Gold releases: JSONL, markup files, or folders of them.")],
     model: ModelOption = DEFAULT_MODEL,
     output: Annotated[Optional[Path], typer.Option("--output", "-o", help="JSON file for the scores.")] = None,
+    report: Annotated[
+        Optional[Path], typer.Option("--report", "-r", help="HTML page with scores, errors by cause and calibration.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a pipeline on gold releases by the metrics of the annotation guide."""
-    from .annotate.run import load_model
-    from .corpus.exchange import read_gold
-    from .evaluate.report import scores_table
-    from .training import evaluate_pipeline
+    from .annotate.run import annotate_bare, load_model
+    from .bridge import get_schema
+    from .corpus.exchange import read_gold, unique_ids
+    from .evaluate.calibration import calibration_record, confidence_pairs
+    from .evaluate.metrics import layers_of, score_releases
+    from .evaluate.report.plots import need_matplotlib
+    from .evaluate.table import scores_table
 
     try:
+        if report is not None:
+            need_matplotlib()
         nlp = load_model(model)
-        releases = read_gold(gold)
-        scores = evaluate_pipeline(nlp, releases)
+        schema = get_schema(nlp)
+        releases = unique_ids(read_gold(gold))
+        predicted = annotate_bare(nlp, releases)
     except DefectError as error:
         _print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
         _fail(error)
-    record = {"model": model, "gold": [str(p) for p in gold], "releases": len(releases), "scores": scores}
+    scores = score_releases(releases, predicted, schema)
+    record = {
+        "model": model,
+        "gold": [str(p) for p in gold],
+        "releases": len(releases),
+        "scores": scores,
+        "calibration": calibration_record(confidence_pairs(releases, predicted, schema)),
+    }
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf8")
+    if report is not None:
+        from .evaluate.candidates import suggested_pairs
+        from .evaluate.report.page import About, Evaluation, write_report
+        from .evaluate.report.training_log import read_training_log
+
+        about = About(model, nlp.meta, [str(p) for p in gold], read_training_log(nlp.path))
+        write_report(report, Evaluation(releases, predicted, schema, scores, suggested_pairs(nlp, predicted)), about)
     if as_json:
         sys.stdout.write(text)
     else:
-        out.print(scores_table(scores))
+        out.print(scores_table(scores, layers_of(schema)))
+
+
+@app.command()
+def calibrate(
+    gold: Annotated[List[Path], typer.Argument(help="Gold releases that the pipeline was not trained on.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a trained pipeline; its config is changed.")],
+) -> None:
+    """Fit a pipeline's confidences on gold releases, so that of what is scored 0.8 eight in ten are right."""
+    from .calibrate import calibrate_pipeline
+    from .corpus.exchange import read_gold
+
+    try:
+        lines = calibrate_pipeline(model, read_gold(gold))
+    except DefectError as error:
+        _print_defects(error.defects)
+        raise typer.Exit(REFUSED) from error
+    except CommuniqueError as error:
+        _fail(error)
+    for kind, (slope, offset) in lines.items():
+        err.print(f"{kind:10} log odds x {slope:.3f} {offset:+.3f}")
 
 
 @app.command()
@@ -442,7 +579,8 @@ def agreement(
     """Print the agreement of two annotations of the same releases, by the metrics of the annotation guide."""
     from .corpus import agreement as between
     from .corpus.exchange import read_gold
-    from .evaluate.report import scores_table
+    from .evaluate.metrics import layers_of
+    from .evaluate.table import scores_table
 
     try:
         _, schema, _ = _scheme(config)
@@ -460,7 +598,7 @@ def agreement(
     if show:
         for d in between.differences(pairs, schema):
             out.print(_plain(f"{d.release}:{d.offset}: {d.side} only: {d.what}"), soft_wrap=True, highlight=False)
-    out.print(scores_table(scores))
+    out.print(scores_table(scores, layers_of(schema)))
     alone = [len(side) - len(pairs) for side in sides]
     err.print(f"{len(pairs)} releases in both, {alone[0]} only in the first, {alone[1]} only in the second")
 

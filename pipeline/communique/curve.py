@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+from rich.console import Console
 
 from .annotate.run import load_model
 from .corpus.exchange import load_tokenizer, read_gold, to_docbin
-from .errors import CommuniqueError
+from .evaluate.report.plots import need_matplotlib
 from .release import Release
 from .schema import Schema
 from .training import config_schema, evaluate_pipeline, provenance, train_pipeline
@@ -38,6 +39,7 @@ def run_point(
     share: float,
     seed: int,
     overrides: Dict[str, Any],
+    console: Optional[Console] = None,
 ) -> Record:
     """Train on a share of the releases with one seed and score the model on each gold set.
 
@@ -71,7 +73,7 @@ def run_point(
     schedule = full["training"]["optimizer"]["learn_rate"]
     if isinstance(schedule, dict) and "total_steps" in schedule:
         changes["training.optimizer.learn_rate.total_steps"] = steps
-    model = load_model(str(train_pipeline(config, folder, train, changes)))
+    model = load_model(str(train_pipeline(config, folder, train, changes, console=console)))
     scores = {name: evaluate_pipeline(model, list(releases)) for name, releases in gold.items()}
     point = {
         "share": share,
@@ -104,12 +106,6 @@ def curve_table(points: Iterable[Record], layers: Sequence[str]) -> str:
             cells.append(f"{mean(values):.1f}{spread}" if values else "–")
         lines.append(f"| {name} | {releases} releases | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def need_matplotlib() -> None:
-    """Raises CommuniqueError where matplotlib is not installed."""
-    if find_spec("matplotlib") is None:
-        raise CommuniqueError("plots need matplotlib: pip install 'communique[plots]'")
 
 
 def plot_curve(points: Iterable[Record], layers: Sequence[str], output: PathLike) -> None:

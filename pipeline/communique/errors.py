@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from signal import Signals
 from typing import Any, Iterable, List, Optional
 
 
@@ -47,3 +48,11 @@ class ConfigError(CommuniqueError):
 
     def __init__(self, message: str, *, file: Optional[str] = None) -> None:
         super().__init__(f"{file}: {message}" if file else message)
+
+
+class Interrupted(CommuniqueError):
+    """Raised in place of what a signal has cut short; ``exit_code`` is the shell's: 130 for Ctrl-C."""
+
+    def __init__(self, signal: Signals, note: str) -> None:
+        self.exit_code = 128 + signal
+        super().__init__(f"interrupted by {signal.name}: {note}")

@@ -61,6 +61,21 @@ class Release:
             relations=[replace(r, id=i, head=number[r.head], tail=number[r.tail]) for i, r in enumerate(relations)],
         )
 
+    def confident(self, minimum: float) -> "Release":
+        """The same release without mentions, relations and facts whose score is below ``minimum``.
+
+        A relation goes with its mentions. What has no score stays.
+        """
+        if minimum <= 0:
+            return self
+        mentions = [m for m in self.mentions if m.score is None or m.score >= minimum]
+        kept = {m.id for m in mentions}
+        relations = [r for r in self.relations if (r.score is None or r.score >= minimum) and {r.head, r.tail} <= kept]
+        facts = self.facts
+        if facts is not None:
+            facts = [f for f in facts if f.get("score") is None or f["score"] >= minimum]
+        return replace(self, mentions=mentions, relations=relations, facts=facts).canonical()
+
     def span_text(self, mention: Mention) -> str:
         return self.text[mention.start : mention.end]
 
@@ -90,7 +105,11 @@ class Release:
             raise ValueError('no "text"' if text is None else f'"text" must be a string, not {_kind(text)}')
         name = data.get("id")
         if isinstance(name, bool) or not isinstance(name, (str, int)):
-            raise ValueError('no "id"' if name is None else f'"id" must be a string, not {_kind(name)}')
+            raise ValueError(
+                'no "id": each record needs one of its own'
+                if name is None
+                else f'"id" must be a string, not {_kind(name)}'
+            )
         strings = {k: _string(data, k) for k in ("title", "date", "source")}
         mentions = [_mention(e, i, len(text)) for i, e in enumerate(_list(data, "entities"))]
         ids = [m.id for m in mentions]

@@ -178,6 +178,8 @@ class Schema:
         known = set(self.labels)
         if len(known) != len(self.labels):
             raise ConfigError("a label is named twice in [schema.entities] and [schema.spans]", file=file)
+        if len(set(self.relation_names)) != len(self.relations):
+            raise ConfigError("a relation type is named twice in [schema.relations]", file=file)
         used = {label: f"[schema.relations.{r.name}]" for r in self.relations for label in r.heads + r.tails}
         used.update({label: "[schema.entities] identity" for label in self.identity})
         used.update({label: "[schema.entities] compatible" for pair in self.compatible for label in pair})
@@ -209,7 +211,8 @@ class Schema:
 def _relation(name: str, spec: Mapping[str, Any], file: Optional[str]) -> RelationType:
     if not spec.get("heads") or not spec.get("tails"):
         raise ConfigError(f"[schema.relations.{name}] needs heads and tails", file=file)
-    return RelationType(name, tuple(spec["heads"]), tuple(spec["tails"]), bool(spec.get("symmetric", False)))
+    shown = str(spec.get("name", name))  # a section's name may hold no full stop, a relation type's may
+    return RelationType(shown, tuple(spec["heads"]), tuple(spec["tails"]), bool(spec.get("symmetric", False)))
 
 
 def _section(kind: Callable[..., Section], data: Mapping[str, Any], name: str, file: Optional[str]) -> Section:

@@ -43,8 +43,13 @@ def load_model(name: Union[str, Path]) -> Language:
     return nlp
 
 
-def annotate(nlp: Language, items: Iterable[Item], *, batch_size: Optional[int] = None) -> Iterator[Item]:
-    """Annotated releases, in order; defects pass through. A release on which the model fails becomes a defect."""
+def annotate(
+    nlp: Language, items: Iterable[Item], *, batch_size: Optional[int] = None, min_confidence: float = 0.0
+) -> Iterator[Item]:
+    """Annotated releases, in order; defects pass through. A release on which the model fails becomes a defect.
+
+    What is less certain than ``min_confidence`` is left out: see ``Release.confident``.
+    """
     key = get_schema(nlp).span_key
     size = batch_size or nlp.batch_size
     stream = iter(items)
@@ -52,7 +57,21 @@ def annotate(nlp: Language, items: Iterable[Item], *, batch_size: Optional[int] 
         good = [item for item in batch if isinstance(item, Release)]
         done = iter(_batch(nlp, good, key))
         for item in batch:
-            yield next(done) if isinstance(item, Release) else item
+            found = next(done) if isinstance(item, Release) else item
+            yield found.confident(min_confidence) if isinstance(found, Release) else found
+
+
+def annotate_bare(nlp: Language, gold: Iterable[Release]) -> List[Release]:
+    """What a pipeline finds in the texts of gold releases, in their order.
+
+    Raises CommuniqueError where the model fails on a release.
+    """
+    predicted = []
+    for item in annotate(nlp, (Release(r.id, r.text, r.title, r.date, r.source) for r in gold)):
+        if not isinstance(item, Release):
+            raise CommuniqueError(str(item))
+        predicted.append(item)
+    return predicted
 
 
 def _batch(nlp: Language, releases: List[Release], key: str) -> List[Item]:

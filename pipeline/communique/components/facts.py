@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
 
 from ..bridge import span_key
+from .confidence import calibrated
 
 Thing = Tuple[str, str]
 
@@ -17,24 +18,26 @@ Thing = Tuple[str, str]
     "communique_facts",
     requires=["doc._.relations", "doc._.clusters"],
     assigns=["doc._.facts"],
-    default_config={"name_labels": []},
+    default_config={"name_labels": [], "calibration": [1.0, 0.0]},
 )
-def make_facts(nlp: Language, name: str, name_labels: List[str]) -> "Facts":
-    return Facts(name, name_labels)
+def make_facts(nlp: Language, name: str, name_labels: List[str], calibration: List[float]) -> "Facts":
+    return Facts(name, name_labels, calibration)
 
 
 class Facts(Pipe):
     """Merges the relations of a doc into ``doc._.facts``, most certain first by text order.
 
     A fact is a dict: type; head and tail, each with name, label, cluster and norm where there is one; score, the best
-    of its relations'; evidence, one dict a relation with the sentence's start and end in characters, and those of the
-    two mentions. ``name_labels`` are preferred when a cluster is named after one of its mentions (a person's name, not
-    the role that stands for the person). A relation of a symmetric type is one fact in either direction.
+    of its relations', put on the line ``calibration`` (slope and offset of the log odds); evidence, one dict a relation
+    with the sentence's start and end in characters, and those of the two mentions. ``name_labels`` are preferred when a
+    cluster is named after one of its mentions (a person's name, not the role that stands for the person). A relation of
+    a symmetric type is one fact in either direction.
     """
 
-    def __init__(self, name: str, name_labels: List[str]) -> None:
+    def __init__(self, name: str, name_labels: List[str], calibration: Sequence[float] = (1.0, 0.0)) -> None:
         self.name = name
         self.name_labels = frozenset(name_labels)
+        self.calibration = calibration
 
     def __call__(self, doc: Doc) -> Doc:
         cluster = {tuple(m): c for c in doc._.clusters for m in c["mentions"]}
@@ -50,8 +53,10 @@ class Facts(Pipe):
                 (r["type"], keys[0], keys[1]),
                 {"type": r["type"], "head": ends[0][1], "tail": ends[1][1], "score": 0.0, "evidence": []},
             )
-            fact["score"] = max(fact["score"], round(float(r["score"] or 0.0), 4))
+            fact["score"] = max(fact["score"], float(r["score"] or 0.0))
             fact["evidence"].append(_evidence(doc, r))
+        for fact in facts.values():
+            fact["score"] = round(calibrated(fact["score"], self.calibration), 4)
         doc._.facts = list(facts.values())
         return doc
 

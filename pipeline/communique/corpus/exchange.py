@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, List, Tuple, Union
+from typing import Any, Callable, Iterable, Iterator, List, Set, Tuple, Union
 
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
+from thinc.api import Config
 
 from ..bridge import from_doc, to_doc
 from ..errors import CommuniqueError, Defect, DefectError
@@ -64,7 +65,13 @@ def read_gold(paths: Paths) -> List[Release]:
 
 def read_jsonl(path: Union[str, Path]) -> Tuple[List[Release], List[Defect]]:
     """Releases of an exchange file and the defects of its bad lines."""
-    releases: List[Release] = []
+    releases, defects = read_lines(path)
+    return [release for _, release in releases], defects
+
+
+def read_lines(path: Union[str, Path]) -> Tuple[List[Tuple[int, Release]], List[Defect]]:
+    """The same with the line, counted from 1, on which each release stands."""
+    releases: List[Tuple[int, Release]] = []
     defects: List[Defect] = []
     try:
         lines = Path(path).read_bytes().decode("utf8").split("\n")
@@ -76,12 +83,22 @@ def read_jsonl(path: Union[str, Path]) -> Tuple[List[Release], List[Defect]]:
         if not line.strip():
             continue
         try:
-            releases.append(Release.from_dict(json.loads(line)))
+            releases.append((number, Release.from_dict(json.loads(line))))
         except ValueError as err:
             defects.append(
                 Defect(str(path), number, 0, "record", str(err), "see the exchange format in docs/formats.md")
             )
     return releases, defects
+
+
+def unique_ids(releases: List[Release]) -> List[Release]:
+    """The releases. Raises CommuniqueError where two have the same id, by which predictions are matched to the gold."""
+    seen: Set[str] = set()
+    for release in releases:
+        if release.id in seen:
+            raise CommuniqueError(f"{release.id}: this id stands twice in the gold: give each record one of its own")
+        seen.add(release.id)
+    return releases
 
 
 def write_jsonl(path: Union[str, Path], releases: Iterable[Release]) -> None:
@@ -113,16 +130,23 @@ def from_docbin(path: Union[str, Path], nlp: Language, schema: Schema) -> Iterat
 
 def load_tokenizer(config: Union[str, Path]) -> Tuple[Language, Any]:
     """A pipeline with nothing but the tokenizer of a config, and the config."""
-    from spacy.util import load_config, load_model_from_config
+    from spacy.util import load_config
 
     from ..errors import ConfigError
 
     try:
         full = load_config(config, interpolate=False)
-        small = load_config(config, interpolate=False, overrides={"nlp.pipeline": []})
-        for section in ("components", "corpora", "training", "initialize", "pretraining"):
-            small.pop(section, None)
-        nlp = load_model_from_config(small.interpolate(), auto_fill=True)
+        return tokenizer_language(full), full.interpolate()
     except (OSError, ValueError) as err:
         raise ConfigError(f"can't read the config: {err}", file=str(config)) from err
-    return nlp, full.interpolate()
+
+
+def tokenizer_language(config: Config) -> Language:
+    """A pipeline with nothing but the tokenizer of a config that was read without interpolation."""
+    from spacy.util import load_model_from_config
+
+    small = config.copy()
+    small["nlp"]["pipeline"] = []
+    for section in ("components", "corpora", "training", "initialize", "pretraining"):
+        small.pop(section, None)
+    return load_model_from_config(small.interpolate(), auto_fill=True)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Set, Tuple
 
 from spacy.language import Language
+from spacy.tokens import Doc
 
 from ..errors import Defect
 from ..release import Mention, Release
@@ -31,15 +32,20 @@ def sweep(parsed: Iterable[Parsed], schema: Schema, cut: Cut) -> Iterator[Defect
 
 def sentence_cutter(nlp: Language, config: Mapping[str, Any]) -> Cut:
     """Cuts a text into sentences as the pipeline of a config does."""
-    components = config.get("components", {}).values()
-    found: Mapping[str, Any] = next((c for c in components if c.get("factory") == "communique_sentences"), {})
-    pipe = nlp.create_pipe("communique_sentences", config={k: v for k, v in found.items() if k != "factory"})
+    pipe = sentence_pipe(nlp, config)
 
     def cut(text: str) -> Iterator[Tuple[int, int]]:
         for sentence in pipe(nlp.make_doc(text)).sents:
             yield sentence.start_char, sentence.end_char
 
     return cut
+
+
+def sentence_pipe(nlp: Language, config: Mapping[str, Any]) -> Callable[[Doc], Doc]:
+    """The component of a config that sets sentence starts, or that component with its defaults."""
+    components = config.get("components", {}).values()
+    found: Mapping[str, Any] = next((c for c in components if c.get("factory") == "communique_sentences"), {})
+    return nlp.create_pipe("communique_sentences", config={k: v for k, v in found.items() if k != "factory"})
 
 
 class _Sweep:

@@ -24,6 +24,12 @@ Triple = Tuple[Any, Any, str]
 LAYERS = ("entities", "pledges exact", "pledges overlap", "relations strict", "facts")
 
 
+def layers_of(schema: Schema) -> Tuple[str, ...]:
+    """Names of the layers, as ``LAYERS``, the enclosing spans' by the scheme's key."""
+    spans = (f"{schema.span_key} exact", f"{schema.span_key} overlap") if schema.spans else ()
+    return ("entities", *spans, "relations strict", "facts")
+
+
 def prf(tp: float, predicted: float, gold: float) -> Dict[str, float]:
     """Precision, recall and F1; 0 where there is nothing to divide by."""
     p, r = tp / predicted if predicted else 0.0, tp / gold if gold else 0.0
@@ -42,19 +48,19 @@ class Tally:
         """Count one release. Raises ValueError if the texts differ: offsets would mean nothing."""
         if gold.text != predicted.text:
             raise ValueError(f"{gold.id}: the predicted release's text differs from the gold one's")
-        entities, spans = _split(gold, self.schema)
-        found, found_spans = _split(predicted, self.schema)
-        self._count("entities", {_span(m) for m in found}, {_span(m) for m in entities})
-        self._count("pledges exact", {_span(m) for m in found_spans}, {_span(m) for m in spans})
+        entities, spans = split_layers(gold, self.schema)
+        found, found_spans = split_layers(predicted, self.schema)
+        self._count("entities", {span_of(m) for m in found}, {span_of(m) for m in entities})
+        self._count(f"{self.schema.span_key} exact", {span_of(m) for m in found_spans}, {span_of(m) for m in spans})
         pairs = pair_spans(gold.text, spans, found_spans)
         matched = {(pairs.get(m.id, ("no", m.id)), m.label) for m in found_spans}
-        self._count("pledges overlap", matched, {(m.id, m.label) for m in spans})
-        cluster: Dict[Span, Optional[str]] = {_span(m): m.cluster for m in gold.mentions if m.cluster is not None}
+        self._count(f"{self.schema.span_key} overlap", matched, {(m.id, m.label) for m in spans})
+        cluster = clusters_of(gold)
         for layer, names in (("relations strict", None), ("facts", cluster)):
-            want = _triples(gold, self.schema, {}, True, names)
-            got = _triples(predicted, self.schema, pairs, False, names)
+            want = set(triples(gold, self.schema, {}, True, names))
+            got = set(triples(predicted, self.schema, pairs, False, names))
             self._count(layer, got, want)
-        guess = {_span(m): m.cluster for m in predicted.mentions if m.cluster is not None}
+        guess = clusters_of(predicted)
         for name, values in identity_counts(cluster, guess).items():
             self.identity[name] = [a + b for a, b in zip(self.identity[name], values)]
 
@@ -65,8 +71,10 @@ class Tally:
                 self.counts[f"{layer}:{item[-1]}"][key] += 1
 
     def result(self) -> Dict[str, Dict[str, float]]:
-        """{layer or "layer:LABEL": p, r, f, gold, predicted} and the identity figures."""
+        """{layer or "layer:LABEL": p, r, f, gold, predicted} and, where the gold has clusters, the identity figures."""
         out = {k: prf(c["tp"], c["predicted"], c["gold"]) for k, c in self.counts.items()}
+        if not self.identity["b3"][1]:
+            return out
         fs = []
         for name, (rn, rd, pn, pd) in self.identity.items():
             r, p = (rn / rd if rd else 0.0), (pn / pd if pd else 0.0)
@@ -87,7 +95,8 @@ def score_releases(
     return tally.result()
 
 
-def _split(release: Release, schema: Schema) -> Tuple[List[Mention], List[Mention]]:
+def split_layers(release: Release, schema: Schema) -> Tuple[List[Mention], List[Mention]]:
+    """The release's entities, and its spans that may enclose entities."""
     entities: List[Mention] = []
     spans: List[Mention] = []
     for m in release.mentions:
@@ -95,8 +104,14 @@ def _split(release: Release, schema: Schema) -> Tuple[List[Mention], List[Mentio
     return entities, spans
 
 
-def _span(m: Mention) -> Span:
+def span_of(m: Mention) -> Span:
+    """What two mentions share that are the same: offsets and label."""
     return m.start, m.end, m.label
+
+
+def clusters_of(release: Release) -> Dict[Span, Optional[str]]:
+    """{mention: its cluster}, of the mentions that have one."""
+    return {span_of(m): m.cluster for m in release.mentions if m.cluster is not None}
 
 
 def pair_spans(text: str, gold: Sequence[Mention], predicted: Sequence[Mention]) -> Dict[int, int]:
@@ -126,24 +141,29 @@ def pair_spans(text: str, gold: Sequence[Mention], predicted: Sequence[Mention])
     return pairs
 
 
-def _triples(
+def triples(
     release: Release, schema: Schema, pairs: Dict[int, int], gold: bool, names: Optional[Dict[Span, Optional[str]]]
-) -> Set[Triple]:
+) -> List[Triple]:
+    """One (argument, argument, type) for each relation of a release, in order, alike where the guide counts them alike.
+
+    ``pairs`` are the predicted spans that match gold ones, see ``pair_spans``; ``names`` the gold clusters that stand
+    for mentions, or None to compare mentions.
+    """
     by_id = {m.id: m for m in release.mentions}
 
     def argument(mention_id: int) -> Any:
         m = by_id[mention_id]
         if m.label in schema.spans:
             return ("span", m.id if gold else pairs.get(m.id, ("no", m.id)))
-        span = _span(m)
+        span = span_of(m)
         return span if names is None else names.get(span, span)
 
-    out: Set[Triple] = set()
+    out: List[Triple] = []
     for r in release.relations:
         ends = [argument(r.head), argument(r.tail)]
         if r.type in schema.symmetric:
             ends.sort(key=repr)
-        out.add((ends[0], ends[1], r.type))
+        out.append((ends[0], ends[1], r.type))
     return out
 
 
@@ -187,4 +207,5 @@ def _ceaf_e(key: List[Set[Span]], response: List[Set[Span]]) -> float:
 
 def _b_cubed(a: List[Set[Span]], b: List[Set[Span]]) -> Tuple[float, float]:
     where = _where(b)
-    return sum(len(g & b[where[m]]) / len(g) for g in a for m in g), sum(map(len, a))
+    # whole numbers within a group: a set's order, which differs from run to run, can't change their sum
+    return sum(sum(len(g & b[where[m]]) for m in g) / len(g) for g in a), sum(map(len, a))

@@ -28,7 +28,8 @@ def _flat(result: Dict[str, Dict[str, float]], layer: str, name: str) -> Dict[st
     if found is None:
         return {f"{name}_{k}": None for k in "prf"}
     out: Dict[str, Any] = {f"{name}_{k}": found[k] for k in "prf" if k in found}
-    per_type = {k.split(":", 1)[1]: {m: v[m] for m in "prf"} for k, v in result.items() if k.startswith(f"{layer}:")}
+    kinds = sorted(k for k in result if k.startswith(f"{layer}:"))  # counted from sets: in no order of their own
+    per_type = {k.split(":", 1)[1]: {m: result[k][m] for m in "prf"} for k in kinds}
     if per_type:
         out[f"{name}_per_type"] = per_type
     return out
@@ -44,8 +45,8 @@ def make_span_scorer() -> Scorer:
         if spans_key is None:
             return _flat(score_examples(examples, Schema(entities=tuple(labels), span_key=" ")), "entities", "ents")
         result = score_examples(examples, Schema(entities=(), spans=tuple(labels), span_key=spans_key))
-        exact = _flat(result, "pledges exact", f"spans_{spans_key}")
-        return {**exact, **_flat(result, "pledges overlap", f"spans_{spans_key}_overlap")}
+        exact = _flat(result, f"{spans_key} exact", f"spans_{spans_key}")
+        return {**exact, **_flat(result, f"{spans_key} overlap", f"spans_{spans_key}_overlap")}
 
     return score
 
@@ -67,5 +68,5 @@ def make_relation_scorer() -> Scorer:
 
 @registry.scorers("communique.identity_scorer.v1")
 def make_identity_scorer() -> Scorer:
-    """``identity_f``: the mean F1 of MUC, B-cubed and CEAF-e."""
+    """``identity_f``: the mean F1 of MUC, B-cubed and CEAF-e; None where the gold has no clusters."""
     return _layers({"identity": "identity"})
