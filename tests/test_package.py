@@ -49,6 +49,21 @@ def test_the_base_install_needs_no_torch():
     assert base and not any(r.startswith(("torch", "spacy-transformers", "scipy", "transformers")) for r in base)
 
 
+def test_no_factory_imports_what_only_an_extra_installs():
+    """spaCy imports all factories at once, of pipelines that need none of them too."""
+    code = (
+        "import sys\nfrom importlib.metadata import entry_points\n"
+        "for e in entry_points(group='spacy_factories'):\n"
+        "    if e.name.startswith('communique'):\n"
+        "        e.load()\n"
+        "print('\\n'.join(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    roots = {name.partition(".")[0] for name in result.stdout.split()}
+    assert "communique" in roots
+    assert not roots & {"transformers", "spacy_transformers", "scipy", "matplotlib", "datasketch"}
+
+
 def size(folder: Path) -> int:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 

@@ -128,12 +128,9 @@ def build_transformer(
 
     Raises ConfigError where spacy-transformers is not installed.
     """
-    try:
-        from spacy_transformers.architectures import create_TransformerModel_v3
-    except ImportError as err:
-        raise ConfigError(
-            "this pipeline needs the extra [transformers]: pip install 'communique[transformers]'"
-        ) from err
+    need_transformers()
+    from spacy_transformers.architectures import create_TransformerModel_v3
+
     model: Model[Any, Any] = create_TransformerModel_v3(
         find_encoder(name, package, package_folder),
         get_spans,
@@ -142,6 +139,16 @@ def build_transformer(
         mixed_precision=mixed_precision,
     )
     return model
+
+
+def need_transformers() -> None:
+    """Raises ConfigError where spacy-transformers is not installed."""
+    try:
+        import spacy_transformers  # noqa: F401
+    except ImportError as err:
+        raise ConfigError(
+            "this pipeline needs the extra [transformers]: pip install 'communique[transformers]'"
+        ) from err
 
 
 def find_encoder(name: str, package: Optional[str], package_folder: str) -> str:

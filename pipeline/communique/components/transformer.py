@@ -1,45 +1,33 @@
-"""spaCy's transformer, whose output serves training and annotation in one pass."""
+"""The factory of the transformer. spaCy imports every factory at once, so spacy-transformers waits until it is used."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, List
 
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example
-from spacy_transformers.pipeline_component import DEFAULT_CONFIG, Transformer
-from thinc.api import Model, Optimizer
+from thinc.api import Model
+
+from ..architectures.encoder import need_transformers
 
 
-@Language.factory("communique_transformer", assigns=["doc._.trf_data"], default_config=DEFAULT_CONFIG["transformer"])
+@Language.factory(
+    "communique_transformer",
+    assigns=["doc._.trf_data"],
+    default_config={
+        "max_batch_items": 4096,
+        "set_extra_annotations": {"@annotation_setters": "spacy-transformers.null_annotation_setter.v1"},
+    },
+)
 def make_transformer(
     nlp: Language,
     name: str,
     model: Model[List[Doc], Any],
     set_extra_annotations: Callable[[List[Doc], Any], None],
     max_batch_items: int,
-) -> "SharedTransformer":
+) -> Any:
+    """A ``SharedTransformer``. Raises ConfigError where spacy-transformers is not installed."""
+    need_transformers()
+    from .shared_transformer import SharedTransformer
+
     return SharedTransformer(nlp.vocab, model, set_extra_annotations, max_batch_items=max_batch_items, name=name)
-
-
-class SharedTransformer(Transformer):
-    """A Transformer that leaves what it computed in ``update`` on the docs, as ``doc._.trf_data``.
-
-    Later components that are named in ``[training] annotating_components`` read it there, so that the transformer needs
-    not be one of these itself and encodes each batch once instead of twice.
-    """
-
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
-        examples = list(examples)
-        losses = super().update(examples, drop=drop, sgd=sgd, losses=losses)
-        outputs = next((listener._outputs for listener in self.listeners), None)
-        for eg, data in zip(examples, outputs or []):
-            eg.predicted._.trf_data = data
-        return losses
