@@ -66,6 +66,12 @@ def test_letters_must_stand_in_the_name_in_order(nlp):
     assert annotated(nlp, text, [("Joint Trade Committee", "MEETING")])[1] == [("Joint Trade Committee", "MEETING")]
 
 
+def test_a_part_of_the_long_form_says_nothing(nlp):
+    text = "The Association of Shipowners of Norway (ASN) met. ASN said."
+    found = annotated(nlp, text, [("Norway", "COUNTRY"), ("ASN", "ORG")])[1]
+    assert found == [("Norway", "COUNTRY"), ("ASN", "ORG")]
+
+
 def test_inside_a_longer_entity_it_stays(nlp):
     text = "Hanbit Steel Works (HSW) opened the HSW Forum."
     found = annotated(nlp, text, [("Hanbit Steel Works", "ORG"), ("HSW Forum", "MEETING")])[1]

@@ -1,6 +1,7 @@
 """Confidences that mean something: the lines they are put on, how these are fitted, and what is left out by them."""
 
 import json
+from pathlib import Path
 
 import pytest
 import spacy
@@ -20,7 +21,7 @@ from conftest import band_releases, train_bands
 probability = st.floats(0, 1)
 
 
-@given(probability, probability, st.floats(0.01, 5), st.floats(-5, 5))
+@given(probability, probability, st.floats(0.01, 100), st.floats(-500, 500))
 def test_a_line_keeps_order_and_range(a, b, slope, offset):
     low, high = (calibrated(p, (slope, offset)) for p in sorted((a, b)))
     assert 0 <= low <= high <= 1
@@ -54,6 +55,7 @@ def folder(tmp_path_factory):
     """A pipeline that has learned too little to be sure, with a component that holds the lines."""
     nlp = train_bands(steps=12)
     nlp.add_pipe("communique_confidence", name="confidence", before="facts")
+    nlp.add_pipe("communique_abbreviations", config={"quotes": ["$$"]})
     path = tmp_path_factory.mktemp("bands") / "model"
     nlp.to_disk(path)
     return path
@@ -65,6 +67,10 @@ def test_calibration_is_written_into_the_config_and_only_there(folder, tmp_path)
     assert set(lines) == {"entities", "pledges", "relations", "facts"}
     after = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert {str(p) for p in after if after[p] != before[p]} <= {"config.cfg"}
+    old, new = (files[Path("config.cfg")].decode().splitlines() for files in (before, after))
+    changed = {a.partition(" ")[0] for a, b in zip(old, new) if a != b}
+    assert len(old) == len(new) and changed <= {"entities", "spans", "relations", "calibration"}
+    assert any("$$" in line for line in new)  # which writing a config that was read would double
     pipe = spacy.load(folder).get_pipe("confidence")
     assert tuple(pipe.entities) == lines["entities"] and tuple(pipe.relations) == lines["relations"]
     assert calibrate_pipeline(folder, band_releases()) == lines  # from the scores as they are, not from the last lines
@@ -97,6 +103,9 @@ def test_command_line(folder, tmp_path):
     result = CliRunner().invoke(app, ["calibrate", str(gold), "--model", str(folder)])
     assert result.exit_code == 0, result.output
     assert "relations" in result.output
+    (tmp_path / "none").mkdir()
+    empty = CliRunner().invoke(app, ["calibrate", str(tmp_path / "none"), "--model", str(folder)])
+    assert empty.exit_code == 2 and "no gold" in empty.output
     nothing = CliRunner().invoke(app, ["calibrate", str(gold), "--model", str(tmp_path)])
     assert nothing.exit_code == 2 and "folder" in nothing.output
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Dict, Sequence, Tuple, Union
 
 import numpy as np
+from spacy.language import Language
 from spacy.util import load_config
 
 from .annotate.run import annotate_bare, load_model
 from .bridge import get_schema
 from .components.confidence import AS_IT_IS, EPSILON
-from .errors import ConfigError
+from .corpus.exchange import unique_ids
+from .errors import CommuniqueError, ConfigError
 from .evaluate.calibration import confidence_pairs
 from .release import Release
 
 Line = Tuple[float, float]
+STEEPEST = 10.0
 FACTORIES = {"communique_confidence": ("entities", "spans", "relations"), "communique_facts": ("calibration",)}
 # (what is fitted together, since it needs no other's calibration; kind of pair, factory and setting)
 STAGES = (
@@ -43,15 +47,16 @@ def fit_line(pairs: Sequence[Tuple[float, bool]]) -> Line:
         z = line[0] * odds + line[1]
         return float((np.logaddexp(0, z) - target * z).sum())
 
-    # a negative slope would turn the order of the scores around
-    found = minimize(loss, AS_IT_IS, bounds=[(0.0, None), (None, None)], method="L-BFGS-B").x
+    # a negative slope would turn the order of the scores around; a steep one is an accident of few examples
+    found = minimize(loss, AS_IT_IS, bounds=[(0.0, STEEPEST), (-STEEPEST, STEEPEST)], method="L-BFGS-B").x
     return round(float(found[0]), 4), round(float(found[1]), 4)
 
 
 def calibrate_pipeline(model: Union[str, Path], gold: Sequence[Release]) -> Dict[str, Line]:
     """Fit the lines of each layer on ``gold`` and write them into the config of the pipeline in the folder ``model``.
 
-    Returns {kind: (slope, offset)}. Raises ConfigError where the pipeline has no component that holds one.
+    Nothing is written before all are fitted. Returns {kind: (slope, offset)}. Raises ConfigError where the pipeline has
+    no component that holds one, and CommuniqueError where the gold is empty or has an id twice.
     """
     path = Path(model) / "config.cfg"
     if not path.is_file():
@@ -59,18 +64,22 @@ def calibrate_pipeline(model: Union[str, Path], gold: Sequence[Release]) -> Dict
     names = _components(path)
     if not names:
         raise ConfigError(f"no component with a calibration: add {' or '.join(FACTORIES)}", file=str(path))
-    for factory, settings in FACTORIES.items():
-        if factory in names:
-            _write(path, {(names[factory], setting): AS_IT_IS for setting in settings})
+    if not unique_ids(list(gold)):
+        raise CommuniqueError("no gold to calibrate on")
+    nlp = load_model(model)
+    values: Dict[Tuple[str, str], Line] = {
+        (names[factory], setting): AS_IT_IS for factory in names for setting in FACTORIES[factory]
+    }
+    _set(nlp, values)
     lines: Dict[str, Line] = {}
     for stage in STAGES:
-        known = [(kind, names[factory], setting) for kind, factory, setting in stage if factory in names]
+        known = {kind: (names[factory], setting) for kind, factory, setting in stage if factory in names}
         if known:
-            nlp = load_model(model)
             pairs = confidence_pairs(gold, annotate_bare(nlp, gold), get_schema(nlp))
-            found = {kind: fit_line(pairs[kind]) for kind, _, _ in known}
-            _write(path, {(name, setting): found[kind] for kind, name, setting in known})
-            lines.update(found)
+            lines.update({kind: fit_line(pairs[kind]) for kind in known})
+            values.update({place: lines[kind] for kind, place in known.items()})
+            _set(nlp, values)
+    _write(path, values)
     return lines
 
 
@@ -85,8 +94,22 @@ def _components(path: Path) -> Dict[str, str]:
     return {c["factory"]: name for name, c in components.items() if c.get("factory") in FACTORIES}
 
 
-def _write(path: Path, values: Dict[Tuple[str, str], Line]) -> None:
-    config = load_config(path)
+def _set(nlp: Language, values: Dict[Tuple[str, str], Line]) -> None:
     for (component, setting), line in values.items():
-        config["components"][component][setting] = list(line)
-    config.to_disk(path)
+        setattr(nlp.get_pipe(component), setting, line)
+
+
+def _write(path: Path, values: Dict[Tuple[str, str], Line]) -> None:
+    """Change these settings in a saved pipeline's config, and no other character of it."""
+    text = path.read_text("utf8")
+    for (component, setting), line in values.items():
+        header = f"[components.{component}]\n"
+        start = text.index(header) + len(header)
+        end = text.find("\n[", start)
+        section = re.sub(
+            rf"^{setting}\s*=.*$", f"{setting} = {list(line)}", text[start : end + 1 or None], flags=re.MULTILINE
+        )
+        text = text[:start] + section + (text[end + 1 :] if end >= 0 else "")
+    new = path.with_suffix(".new")
+    new.write_text(text, "utf8")
+    new.replace(path)

@@ -202,13 +202,17 @@ def init(
     overlaps: Annotated[
         choices.Overlaps, typer.Option(help="What to do with entities that overlap.")
     ] = choices.Overlaps.error,
-    epochs: Annotated[int, typer.Option(help="How often the gold is read.", rich_help_panel=LENGTH)] = 20,
+    epochs: Annotated[int, typer.Option(min=1, help="How often the gold is read.", rich_help_panel=LENGTH)] = 20,
     updates: Annotated[
-        int, typer.Option(help="Least updates an epoch; batches get smaller for it.", rich_help_panel=LENGTH)
+        int, typer.Option(min=1, help="Least updates an epoch; batches get smaller for it.", rich_help_panel=LENGTH)
     ] = 120,
-    least_batch: Annotated[int, typer.Option(help="Fewest words of a batch.", rich_help_panel=LENGTH)] = 150,
-    least_steps: Annotated[int, typer.Option(help="Fewest updates of a training.", rich_help_panel=LENGTH)] = 200,
-    evaluations: Annotated[int, typer.Option(help="How often the dev gold is scored.", rich_help_panel=LENGTH)] = 10,
+    least_batch: Annotated[int, typer.Option(min=1, help="Fewest words of a batch.", rich_help_panel=LENGTH)] = 150,
+    least_steps: Annotated[
+        int, typer.Option(min=1, help="Fewest updates of a training.", rich_help_panel=LENGTH)
+    ] = 200,
+    evaluations: Annotated[
+        int, typer.Option(min=1, help="How often the dev gold is scored.", rich_help_panel=LENGTH)
+    ] = 10,
     show: Annotated[int, typer.Option(help="How many places of each kind of defect are named.")] = 5,
     force: Annotated[bool, typer.Option("--force", help="Write over what is in the folder.")] = False,
 ) -> None:
@@ -354,30 +358,34 @@ def evaluate(
         schema = get_schema(nlp)
         releases = unique_ids(read_gold(gold))
         predicted = annotate_bare(nlp, releases)
+        scores = score_releases(releases, predicted, schema)
+        record = {
+            "model": model,
+            "gold": [str(p) for p in gold],
+            "releases": len(releases),
+            "scores": scores,
+            "calibration": calibration_record(confidence_pairs(releases, predicted, schema)),
+        }
+        text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+        if output is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(text, encoding="utf8")
+        if report is not None:
+            from .evaluate.candidates import suggested_pairs
+            from .evaluate.report.page import About, Evaluation, write_report
+            from .evaluate.report.training_log import read_training_log
+
+            about = About(model, nlp.meta, [str(p) for p in gold], read_training_log(nlp.path))
+            write_report(
+                report, Evaluation(releases, predicted, schema, scores, suggested_pairs(nlp, predicted)), about
+            )
     except DefectError as error:
         _print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
-    except CommuniqueError as error:
+    except (CommuniqueError, ValueError) as error:
         _fail(error)
-    scores = score_releases(releases, predicted, schema)
-    record = {
-        "model": model,
-        "gold": [str(p) for p in gold],
-        "releases": len(releases),
-        "scores": scores,
-        "calibration": calibration_record(confidence_pairs(releases, predicted, schema)),
-    }
-    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf8")
-    if report is not None:
-        from .evaluate.candidates import suggested_pairs
-        from .evaluate.report.page import About, Evaluation, write_report
-        from .evaluate.report.training_log import read_training_log
-
-        about = About(model, nlp.meta, [str(p) for p in gold], read_training_log(nlp.path))
-        write_report(report, Evaluation(releases, predicted, schema, scores, suggested_pairs(nlp, predicted)), about)
+    except OSError as error:
+        _fail(CommuniqueError(f"{error.filename or output or report}: {error.strerror}"))
     if as_json:
         sys.stdout.write(text)
     else:

@@ -8,6 +8,7 @@ import os
 import time
 from configparser import InterpolationError
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Union
 
@@ -71,6 +72,7 @@ def train_pipeline(
                 _train(nlp, place.folder, progress, stop)
             tell(console, progress.summary())
             _calibrate(nlp, place.folder / BEST, console)
+            trim_strings(place.folder / BEST)
             _note(place.folder / BEST / "meta.json", origin, started)
             with stop.held(f"the training had finished, its model is {best}"):
                 place.finish()
@@ -93,7 +95,11 @@ def _calibrate(nlp: Language, model: Path, console: Console) -> None:
     dev = nlp.config.interpolate()["paths"].get("dev")
     if dev is not None and can_calibrate(model):
         tell(console, f"fitting the confidences on {dev}")
-        calibrate_pipeline(model, list(from_docbin(dev, nlp, get_schema(nlp))))
+        try:
+            gold = [replace(r, id=str(i)) for i, r in enumerate(from_docbin(dev, nlp, get_schema(nlp)))]
+            calibrate_pipeline(model, gold)
+        except (CommuniqueError, OSError, ValueError) as err:  # the training itself must not be lost for it
+            tell(console, f"the confidences are not fitted: {err}")
 
 
 def trim_strings(model: Path) -> None:

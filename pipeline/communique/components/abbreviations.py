@@ -55,7 +55,9 @@ class Abbreviations(Pipe):
     def __call__(self, doc: Doc) -> Doc:
         labels: Dict[str, Optional[Span]] = {}
         for definition in self.definitions(doc):
-            labels.setdefault(doc[definition.short].text, _long_form(doc, definition))
+            name = _entity_at_end(doc, definition)
+            if name is None or name.start <= definition.start:  # a part of the long form says nothing
+                labels.setdefault(doc[definition.short].text, name)
         if labels:
             self._relabel(doc, labels)
         return doc
@@ -99,9 +101,8 @@ class Abbreviations(Pipe):
         set_values(doc, "confidences", values)
 
 
-def _long_form(doc: Doc, definition: Definition) -> Optional[Span]:
-    """The entity that ends where the long form ends."""
-    return next((e for e in doc.ents if e.end == definition.end and e.start <= definition.end - 1), None)
+def _entity_at_end(doc: Doc, definition: Definition) -> Optional[Span]:
+    return next((e for e in doc.ents if e.start < definition.end == e.end), None)
 
 
 def _start_of_long_form(doc: Doc, short: str, bracket: Token) -> Optional[int]:

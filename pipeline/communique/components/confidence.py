@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 from ..bridge import span_key
 
 EPSILON = 1e-6
+LARGEST = 40.0
 AS_IT_IS = (1.0, 0.0)
 
 
@@ -19,7 +20,14 @@ def calibrated(probability: float, line: Sequence[float]) -> float:
     """Platt scaling (Platt 1999): ``line`` is the slope and the offset of the log odds."""
     p = min(max(probability, EPSILON), 1.0 - EPSILON)
     odds = line[0] * math.log(p / (1.0 - p)) + line[1]
-    return 1.0 / (1.0 + math.exp(-odds))
+    return 1.0 / (1.0 + math.exp(-max(-LARGEST, min(LARGEST, odds))))
+
+
+def check_line(name: str, setting: str, line: Sequence[float]) -> Sequence[float]:
+    """The line. Raises ValueError where it has no slope and offset."""
+    if len(line) != 2:
+        raise ValueError(f"{name}: {setting} needs a slope and an offset, not {list(line)}")
+    return line
 
 
 @Language.factory(
@@ -44,11 +52,10 @@ class Confidence(Pipe):
     def __init__(
         self, name: str, *, entities: Sequence[float], spans: Sequence[float], relations: Sequence[float]
     ) -> None:
-        for layer, line in (("entities", entities), ("spans", spans), ("relations", relations)):
-            if len(line) != 2:
-                raise ValueError(f"{name}: {layer} needs a slope and an offset, not {list(line)}")
         self.name = name
-        self.entities, self.spans, self.relations = entities, spans, relations
+        self.entities = check_line(name, "entities", entities)
+        self.spans = check_line(name, "spans", spans)
+        self.relations = check_line(name, "relations", relations)
 
     def __call__(self, doc: Doc) -> Doc:
         entities = {span_key(e.start, e.end, e.label_) for e in doc.ents}

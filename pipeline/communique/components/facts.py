@@ -9,7 +9,7 @@ from spacy.pipeline import Pipe
 from spacy.tokens import Doc
 
 from ..bridge import span_key
-from .confidence import calibrated
+from .confidence import calibrated, check_line
 
 Thing = Tuple[str, str]
 
@@ -37,7 +37,7 @@ class Facts(Pipe):
     def __init__(self, name: str, name_labels: List[str], calibration: Sequence[float] = (1.0, 0.0)) -> None:
         self.name = name
         self.name_labels = frozenset(name_labels)
-        self.calibration = calibration
+        self.calibration = check_line(name, "calibration", calibration)
 
     def __call__(self, doc: Doc) -> Doc:
         cluster = {tuple(m): c for c in doc._.clusters for m in c["mentions"]}
