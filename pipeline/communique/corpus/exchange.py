@@ -43,7 +43,7 @@ def markup_files(paths: Paths) -> List[Path]:
 
 
 def read_gold(paths: Paths) -> List[Release]:
-    """Gold releases of markup files, folders of them, JSONL files and ``.spacy`` files.
+    """Gold releases of markup files, folders of them, and JSONL files.
 
     Raises DefectError with every defect of every file.
     """
