@@ -358,3 +358,9 @@ class TestCommand:
         write_jsonl(tmp_path / "gold.jsonl", [NESTED, NESTED])
         result = invoke("evaluate", tmp_path / "gold.jsonl", "-m", tmp_path / "model")
         assert result.exit_code == 2 and "stands twice" in result.output
+
+
+def test_a_rate_without_its_encoder_is_wrong_usage(tmp_path):
+    result = invoke("init", "gold.jsonl", "--dev", "dev.jsonl", "-o", tmp_path / "own", "--encoder-rate", "5e-5")
+    assert result.exit_code == 2 and "--encoder names" in result.output
+    assert not (tmp_path / "own").exists()

@@ -221,6 +221,8 @@ def init(
     Gold that a pipeline can't hold is named with file, line and mend. Exit code 1: the gold must be mended; 2: wrong
     usage.
     """
+    if encoder_rate is not None and encoder is None:
+        _fail(CommuniqueError("--encoder-rate is of the encoder that --encoder names: give that too"))
     from .own import report, start
     from .own.length import Rule
 

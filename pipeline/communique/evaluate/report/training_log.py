@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
-NAME = "log.jsonl"
+from ...workplace import LOG
 
 
 def read_training_log(model: Union[str, Path]) -> List[Dict[str, Any]]:
@@ -14,7 +14,7 @@ def read_training_log(model: Union[str, Path]) -> List[Dict[str, Any]]:
 
     Lines that are no record of a step are passed over: a training that was broken off may leave half of one.
     """
-    path = Path(model).resolve().parent / NAME
+    path = Path(model).resolve().parent / LOG
     if not path.is_file():
         return []
     found = (_record(line) for line in path.read_text("utf8", errors="replace").splitlines())
