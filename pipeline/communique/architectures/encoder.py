@@ -113,6 +113,22 @@ def _groups(docs: List[Doc], attr: str) -> Any:
     return np.concatenate(parts)
 
 
+@registry.architectures("communique.TensorListener.v1")
+def build_tensor_listener(width: int) -> Model[List[Doc], List[Floats2d]]:
+    """The vectors that an earlier component left in ``doc.tensor``, shape (tokens, width). Nothing learns behind it."""
+    return Model("tensor_listener", _tensor_forward, dims={"nO": width})
+
+
+def _tensor_forward(
+    model: Model[Any, Any], docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    wanted = [(len(doc), model.get_dim("nO")) for doc in docs]
+    for doc, shape in zip(docs, wanted):
+        if doc.tensor.shape != shape and len(doc):
+            raise ConfigError(f"doc.tensor has the shape {doc.tensor.shape} instead of {shape}: the encoder did not run")
+    return [doc.tensor.reshape(shape) for doc, shape in zip(docs, wanted)], lambda d_outputs: docs
+
+
 @registry.architectures("communique.TransformerModel.v1")
 def build_transformer(
     name: str,
