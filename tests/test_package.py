@@ -11,6 +11,7 @@ import pytest
 from communique.annotate.run import load_model, shipped_models
 from communique.training import provenance
 
+SHIPPED = {"minilm": 35, "small": 12}  # MB at most
 GROUPS = (
     "spacy_factories",
     "spacy_architectures",
@@ -31,16 +32,21 @@ def test_every_registered_name_resolves(group):
         assert callable(entry.load())
 
 
-def test_annotation_imports_no_training_code():
+@pytest.mark.parametrize("name", SHIPPED)
+def test_annotation_imports_no_training_code(name):
     text = "Korea and Chile sign pact\\nKorea and Chile signed a memorandum of understanding today."
     code = (
         "import sys\nfrom communique.annotate.run import load_model, annotate\nfrom communique.release import Release\n"
-        f"list(annotate(load_model('small'), [Release('a', '{text}')]))\nprint('\\n'.join(sys.modules))"
+        f"list(annotate(load_model('{name}'), [Release('a', '{text}')]))\nprint('\\n'.join(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(result.stdout.split())
     ours = {m for m in modules if m.startswith("communique.")}
-    assert not {m for m in ours if m.startswith(("communique.corpus", "communique.training", "communique.vectors"))}
+    assert not {
+        m
+        for m in ours
+        if m.startswith(("communique.corpus", "communique.training", "communique.vectors", "communique.export"))
+    }
     assert "communique.components.relations" in ours
 
 
@@ -68,18 +74,23 @@ def size(folder: Path) -> int:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
-def test_the_model_that_ships_is_todays(root):
+def test_what_ships():
+    assert shipped_models() == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_model_that_ships_is_todays(root, name):
     """Trained from the config, the label scheme and the corpus that are in the repository now."""
-    assert shipped_models() == ["small"]
-    folder = root / "pipeline" / "communique" / "models" / "small"
+    folder = root / "pipeline" / "communique" / "models" / name
     meta = json.loads((folder / "meta.json").read_text("utf8"))
-    today = provenance(root / "configs" / "small.cfg", [root / "corpus" / "train", root / "corpus" / "dev"])
-    assert meta["communique"] == today, "train and ship the small pipeline again: make train ship"
-    assert size(folder) <= 12 * 1024 * 1024
+    today = provenance(root / "configs" / f"{name}.cfg", [root / "corpus" / "train", root / "corpus" / "dev"])
+    assert meta["communique"] == today, f"train and ship it again: make train ship CONFIG={name}"
+    assert size(folder) <= SHIPPED[name] * 1024 * 1024
 
 
-def test_the_model_that_ships_reads_a_release(root, schema):
-    nlp = load_model("small")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_model_that_ships_reads_a_release(name, schema):
+    nlp = load_model(name)
     assert nlp.get_pipe("relations").schema.to_dict() == schema.to_dict()
     doc = nlp(
         "Korea and Japan hold talks\nTrade Minister Baek Seo-yun met with Minister Sato Haruki in Tokyo on May 12, 2026."
@@ -90,9 +101,10 @@ def test_the_model_that_ships_reads_a_release(root, schema):
         assert schema.relation(r["type"]).allows(r["head"][2], r["tail"][2])
 
 
-def test_the_model_that_ships_holds_no_words_of_its_training_texts():
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_model_that_ships_holds_no_words_of_its_training_texts(name):
     """Names of its releases, and those that the augmenters put in, went into the string store while it was trained."""
-    nlp = load_model("small")
+    nlp = load_model(name)
     vectors = nlp.vocab.vectors.key2row
     labels = {label for _, pipe in nlp.pipeline for label in getattr(pipe, "labels", ())}
     kept = set(json.loads((Path(nlp.path) / "vocab" / "strings.json").read_text("utf8")))

@@ -21,6 +21,8 @@ HELP = "Read government press releases: who met whom, who signed what, who pledg
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
 corpus_app = typer.Typer(help="Check, convert, split and count gold releases.", no_args_is_help=True)
 app.add_typer(corpus_app, name="corpus")
+export_app = typer.Typer(help="Turn trained pipelines into what other services load.", no_args_is_help=True)
+app.add_typer(export_app, name="export")
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -32,7 +34,7 @@ ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="Name of a shipped model, a folder, or an installed package.")
 ]
 DEFAULT_CONFIG = Path("configs/small.cfg")
-DEFAULT_MODEL = "small"
+DEFAULT_MODEL = "minilm"
 LENGTH = "Length of the training"
 
 
@@ -412,6 +414,38 @@ def calibrate(
         _fail(error)
     for kind, (slope, offset) in lines.items():
         err.print(f"{kind:10} log odds x {slope:.3f} {offset:+.3f}")
+
+
+@export_app.command()
+def onnx(
+    model: Annotated[Path, typer.Argument(help="Folder of a trained pipeline with a transformer.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write; a pipeline that is there is replaced.")],
+    precision: Annotated[
+        str, typer.Option(help="[bold]int8[/bold], small and fast, or [bold]fp32[/bold], exact.")
+    ] = "int8",
+    texts: Annotated[
+        Optional[List[Path]], typer.Option(help="Releases to measure the encoder on, for int8; may be repeated.")
+    ] = None,
+    smoothing: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="How far outliers move from activations to weights, for int8.")
+    ] = 0.5,
+) -> None:
+    """Write a pipeline whose encoder runs in ONNX Runtime, without torch; [bold]spacy.load[/bold] reads it."""
+    from .annotate.run import load_model
+    from .corpus.exchange import read_gold
+    from .export.folder import replace_folder
+    from .export.onnx import export_onnx
+
+    try:
+        measured = [release.text for release in read_gold(texts or [])]
+        nlp = export_onnx(load_model(model), precision, measured, smoothing)
+        size = replace_folder(output, nlp.to_disk)
+    except DefectError as error:
+        _print_defects(error.defects)
+        raise typer.Exit(REFUSED) from error
+    except (CommuniqueError, OSError) as error:
+        _fail(error)
+    err.print(f"{model} -> {output}: {precision}, {size / 2**20:.1f} MB")
 
 
 @app.command()

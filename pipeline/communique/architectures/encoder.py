@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 from spacy.tokens import Doc
@@ -122,11 +122,13 @@ def build_tensor_listener(width: int) -> Model[List[Doc], List[Floats2d]]:
 def _tensor_forward(
     model: Model[Any, Any], docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
-    wanted = [(len(doc), model.get_dim("nO")) for doc in docs]
-    for doc, shape in zip(docs, wanted):
+    vectors = []
+    for doc in docs:
+        shape = (len(doc), model.get_dim("nO"))
         if doc.tensor.shape != shape and len(doc):
-            raise ConfigError(f"doc.tensor has the shape {doc.tensor.shape} instead of {shape}: the encoder did not run")
-    return [doc.tensor.reshape(shape) for doc, shape in zip(docs, wanted)], lambda d_outputs: docs
+            raise ConfigError(f"doc.tensor has the shape {doc.tensor.shape}, not {shape}: the encoder did not run")
+        vectors.append(cast(Floats2d, doc.tensor.reshape(shape)))
+    return vectors, lambda d_outputs: docs
 
 
 @registry.architectures("communique.TransformerModel.v1")

@@ -1,0 +1,203 @@
+"""The transformer of a pipeline in ONNX Runtime: token vectors without torch."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
+
+import numpy as np
+import onnxruntime
+import srsly
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc, Span
+from spacy.util import minibatch
+from spacy.vocab import Vocab
+from tokenizers import Tokenizer
+
+from ..errors import ConfigError
+
+GRAPH, TOKENIZER = "encoder.onnx", "tokenizer.json"
+Result = TypeVar("Result")
+NO_ENCODER = "there is no encoder in it yet; it comes from communique export onnx"
+
+
+@Language.factory(
+    "communique_onnx_encoder",
+    assigns=["doc.tensor"],
+    default_config={"window": 192, "stride": 168, "threads": None},
+)
+def make_onnx_encoder(nlp: Language, name: str, window: int, stride: int, threads: Optional[int]) -> "OnnxEncoder":
+    return OnnxEncoder(nlp.vocab, name, window=window, stride=stride, threads=threads)
+
+
+class OnnxEncoder(Pipe):
+    """Writes the vectors of a pretrained encoder to ``doc.tensor``, shape (tokens, width).
+
+    A doc is read in windows of ``window`` tokens, one beginning every ``stride`` tokens, as spacy-transformers'
+    strided spans do; a token's vector is the mean of its word pieces in all windows that it stands in. Each window is
+    run by itself, so that nothing is padded and, quantised or not, no text's vectors depend on its neighbours in a
+    batch. ``threads`` windows are run at once, each on a core; None for as many as there are cores.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        name: str = "transformer",
+        *,
+        window: int = 192,
+        stride: int = 168,
+        threads: Optional[int] = None,
+    ) -> None:
+        self.vocab = vocab
+        self.name = name
+        self.window, self.stride, self.threads = window, stride, threads
+        self._graph = b""
+        self._tokenizer: Any = None
+        self._running: Optional[_Running] = None
+
+    def load(self, graph: bytes, tokenizer: str) -> None:
+        """Take an ONNX graph with the inputs ``input_ids`` and ``attention_mask`` and one output of shape (batch, word
+        pieces, width), and the JSON of a fast tokenizer.
+        """
+        self._graph = graph
+        self._tokenizer = Tokenizer.from_str(tokenizer)
+        self._tokenizer.no_padding()
+        self._running = None
+
+    @property
+    def running(self) -> "_Running":
+        """The graph in this process: neither session nor threads survive a fork."""
+        if self._running is None or self._running.pid != os.getpid():
+            if not self._graph:
+                raise ConfigError(f"{self.name}: {NO_ENCODER}")
+            self._running = _Running(self._graph, self.threads or available_cores())
+        return self._running
+
+    def __call__(self, doc: Doc) -> Doc:
+        self.set_annotations([doc], self.predict([doc]))
+        return doc
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        docs: List[Doc]
+        for docs in minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
+            self.set_annotations(docs, self.predict(docs))
+            yield from docs
+
+    def predict(self, docs: Sequence[Doc]) -> List[Any]:
+        """Token vectors of each doc, shape (tokens, width)."""
+        running = self.running
+        sums = [np.zeros((len(doc), running.width), dtype="float32") for doc in docs]
+        counts = [np.zeros((len(doc), 1), dtype="float32") for doc in docs]
+        windows = [(d, span) for d, doc in enumerate(docs) for span in self.windows(doc)]
+        for (d, span), (tokens, rows, pieces) in zip(windows, running.map(self._encode, [s for _, s in windows])):
+            sums[d][span.start + tokens] += rows
+            counts[d][span.start + tokens, 0] += pieces
+        return [total / np.maximum(count, 1) for total, count in zip(sums, counts)]
+
+    def set_annotations(self, docs: Iterable[Doc], vectors: Iterable[Any]) -> None:
+        for doc, rows in zip(docs, vectors):
+            doc.tensor = rows
+
+    def windows(self, doc: Doc) -> Iterator[Span]:
+        """The windows of a doc, the last one shorter than the others."""
+        for start in range(0, len(doc), self.stride):
+            yield doc[start : start + self.window]
+            if start + self.window >= len(doc):
+                return
+
+    def feed(self, span: Span) -> Tuple[Dict[str, Any], Any]:
+        """Inputs of the graph for a window, and (start, end) in characters of its word pieces."""
+        encoding = self._tokenizer.encode(span.text)
+        ids = np.asarray([encoding.ids], dtype="int64")
+        return {"input_ids": ids, "attention_mask": np.ones_like(ids)}, encoding.offsets
+
+    def _encode(self, span: Span) -> Tuple[Any, Any, Any]:
+        """For each token of a window that has word pieces: its number, the sum of their vectors, how many they are."""
+        inputs, offsets = self.feed(span)
+        vectors = self.running.session.run(None, inputs)[0][0]
+        edges = np.asarray([(t.idx, len(t)) for t in span], dtype="int64")
+        pieces, tokens = align_pieces(edges, offsets)
+        begins = np.flatnonzero(np.diff(tokens, prepend=-1))
+        rows = np.add.reduceat(vectors[pieces], begins, axis=0) if len(begins) else vectors[:0]
+        return tokens[begins], rows, np.diff(begins, append=len(tokens))
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        message = {} if "model" in exclude else self._message()
+        data: bytes = srsly.msgpack_dumps(message)
+        return data
+
+    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "OnnxEncoder":
+        message = srsly.msgpack_loads(data)
+        if "model" not in exclude and message:
+            self.load(message[GRAPH], message[TOKENIZER])
+        return self
+
+    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+        path = Path(path)
+        path.mkdir(exist_ok=True, parents=True)
+        if "model" not in exclude:
+            message = self._message()
+            (path / GRAPH).write_bytes(message[GRAPH])
+            (path / TOKENIZER).write_text(message[TOKENIZER], "utf8")
+
+    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "OnnxEncoder":
+        """Raises OSError where the folder holds no encoder."""
+        path = Path(path)
+        if "model" not in exclude:
+            self.load((path / GRAPH).read_bytes(), (path / TOKENIZER).read_text("utf8"))
+        return self
+
+    def _message(self) -> Dict[str, Any]:
+        if self._tokenizer is None:
+            raise ConfigError(f"{self.name}: {NO_ENCODER}")
+        return {GRAPH: self._graph, TOKENIZER: self._tokenizer.to_str()}
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        settings = {"window": self.window, "stride": self.stride, "threads": self.threads}
+        return _restore, (self.vocab, self.name, settings, self.to_bytes() if self._graph else None)
+
+
+def _restore(vocab: Vocab, name: str, settings: Dict[str, Any], data: Optional[bytes]) -> OnnxEncoder:
+    encoder = OnnxEncoder(vocab, name, **settings)
+    return encoder if data is None else encoder.from_bytes(data)
+
+
+def align_pieces(edges: Any, offsets: Sequence[Tuple[int, int]]) -> Tuple[Any, Any]:
+    """Which word piece belongs to which token: two arrays of equal length, (pieces, tokens), tokens never falling.
+
+    edges: (start, length) in characters of each token, shape (tokens, 2). offsets: (start, end) of each word piece,
+    counted from the first token; an empty one, as special ones have it, belongs to none. A piece over two tokens
+    belongs to both.
+    """
+    starts = edges[:, 0] - edges[0, 0]
+    spread = np.asarray(offsets, dtype="int64").reshape(-1, 2)
+    first = np.searchsorted(starts + edges[:, 1], spread[:, 0], side="right")
+    last = np.searchsorted(starts, spread[:, 1], side="left")
+    sizes = np.where(spread[:, 1] > spread[:, 0], np.maximum(last - first, 0), 0)
+    pieces = np.repeat(np.arange(len(spread)), sizes)
+    within = np.arange(len(pieces)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return pieces, first[pieces] + within
+
+
+class _Running:
+    """An ONNX Runtime session of one process, and the threads that call it."""
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.pid = os.getpid()
+        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.width: int = self.session.get_outputs()[0].shape[-1]
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx") if threads > 1 else None
+
+    def map(self, function: Callable[[Span], Result], spans: Sequence[Span]) -> Iterator[Result]:
+        return map(function, spans) if self._pool is None else self._pool.map(function, spans)
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""Turns trained pipelines into what other services load."""
