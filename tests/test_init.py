@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from communique.cli import app
 from communique.corpus.exchange import read_gold, write_jsonl
+from communique.errors import ConfigError
 from communique.evaluate.metrics import score_releases
 from communique.own.choices import OffBoundaries, Overlaps, Tokens
-from communique.own.config import Files, derive_config, read_base, readable
+from communique.own.config import Files, derive_config, read_base, readable, set_encoder
 from communique.own.gold import Record, Rules, fit_records
 from communique.own.length import Length, Rule, batch_size
 from communique.own.scheme import infer_schema, schema_config, unseen
@@ -208,6 +209,27 @@ def test_nothing_of_our_labels_is_left(root, tmp_path, schema, base, spans, clus
     assert full["training"]["optimizer"]["learn_rate"]["total_steps"] == full["training"]["max_steps"] == length.steps
     if base == "small":
         assert load_model_from_config(full, auto_fill=True).pipe_names == names
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ('factory = "communique_relations"', 'factory = "communique_facts"', "0 components of the factory"),
+        ("[training.batcher.size]", "[training.batcher.other]", "no size in \\[training.batcher\\]"),
+    ],
+)
+def test_a_base_that_can_not_be_one_says_why(root, tmp_path, old, new, message):
+    text = (root / "configs" / "small.cfg").read_text("utf8")
+    (tmp_path / "base.cfg").write_text(text.replace(old, new), "utf8")
+    with pytest.raises(ConfigError, match=message):
+        read_base(tmp_path / "base.cfg", Tokens.base)
+
+
+def test_a_rate_of_the_encoder_needs_an_optimizer_that_can_have_one(root):
+    config = read_base(root / "configs" / "minilm.cfg", Tokens.base)
+    config["training"]["optimizer"].pop("scales")
+    with pytest.raises(ConfigError, match="no scales"):
+        set_encoder(config, "other", 1e-4, lambda name: 384)
 
 
 def test_a_base_keeps_its_dollar_signs(root, tmp_path):

@@ -48,6 +48,10 @@ def read_base(path: Union[str, Path], tokenizer: Tokens) -> Config:
     missing = [s for s in ("paths", "nlp", "components", "corpora", "training", "initialize") if s not in config]
     if missing:
         raise ConfigError(f"no [{missing[0]}] section: name the config of a pipeline", file=str(path))
+    if (stages := len(of_factory(config, RELATIONS))) != 1:
+        raise ConfigError(f"{stages} components of the factory {RELATIONS}; it must be one", file=str(path))
+    if "size" not in config["training"].get("batcher", {}):
+        raise ConfigError("no size in [training.batcher]: batches must be counted in words", file=str(path))
     if tokenizer is not Tokens.base:
         config["nlp"]["tokenizer"] = dict(TOKENIZERS[tokenizer])
     return config
@@ -73,7 +77,7 @@ def derive_config(base: Config, schema: Schema, files: Files, *, cut_sentences: 
 
 def of_factory(config: Config, factory: str) -> List[str]:
     """Names of the components that a factory makes, in the pipeline's order."""
-    return [name for name in config["nlp"]["pipeline"] if config["components"][name].get("factory") == factory]
+    return [n for n in config["nlp"]["pipeline"] if config["components"].get(n, {}).get("factory") == factory]
 
 
 def unused_components(config: Config, schema: Schema, cut_sentences: bool) -> Dict[str, str]:
@@ -171,6 +175,8 @@ def set_encoder(config: Config, name: str, rate: Optional[float], hidden_size: C
             block["width"] = hidden_size(name) + int(block["right"]["encode"]["width"])
     if rate is not None:
         optimizer = config["training"]["optimizer"]
+        if "scales" not in optimizer:
+            raise ConfigError("--encoder-rate: the base's optimizer has no scales; take communique.LayerwiseAdam.v1")
         top = max(optimizer["scales"].values()) * optimizer["learn_rate"]["initial_rate"]
         optimizer["scales"] = {k: float(f"{v * rate / top:.4g}") for k, v in optimizer["scales"].items()}
 
