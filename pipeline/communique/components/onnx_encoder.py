@@ -27,19 +27,23 @@ NO_ENCODER = "there is no encoder in it yet; it comes from communique export onn
 @Language.factory(
     "communique_onnx_encoder",
     assigns=["doc.tensor"],
-    default_config={"window": 192, "stride": 168, "threads": None},
+    default_config={"window": 192, "stride": 168, "max_pieces": 512, "threads": None},
 )
-def make_onnx_encoder(nlp: Language, name: str, window: int, stride: int, threads: Optional[int]) -> "OnnxEncoder":
-    return OnnxEncoder(nlp.vocab, name, window=window, stride=stride, threads=threads)
+def make_onnx_encoder(
+    nlp: Language, name: str, window: int, stride: int, max_pieces: int, threads: Optional[int]
+) -> "OnnxEncoder":
+    return OnnxEncoder(nlp.vocab, name, window=window, stride=stride, max_pieces=max_pieces, threads=threads)
 
 
 class OnnxEncoder(Pipe):
     """Writes the vectors of a pretrained encoder to ``doc.tensor``, shape (tokens, width).
 
     A doc is read in windows of ``window`` tokens, one beginning every ``stride`` tokens, as spacy-transformers'
-    strided spans do; a token's vector is the mean of its word pieces in all windows that it stands in. Each window is
-    run by itself, so that nothing is padded and, quantised or not, no text's vectors depend on its neighbours in a
-    batch. ``threads`` windows are run at once, each on a core; None for as many as there are cores.
+    strided spans do; a token's vector is the mean of its word pieces in all windows that it stands in. Of a window's
+    word pieces the first ``max_pieces`` are read: only odd text has more.
+
+    Each window is run by itself, so that nothing is padded and, quantised or not, no text's vectors depend on its
+    neighbours in a batch. ``threads`` windows are run at once, each on a core; None for as many as there are cores.
     """
 
     def __init__(
@@ -49,11 +53,12 @@ class OnnxEncoder(Pipe):
         *,
         window: int = 192,
         stride: int = 168,
+        max_pieces: int = 512,
         threads: Optional[int] = None,
     ) -> None:
         self.vocab = vocab
         self.name = name
-        self.window, self.stride, self.threads = window, stride, threads
+        self.window, self.stride, self.max_pieces, self.threads = window, stride, max_pieces, threads
         self._graph = b""
         self._tokenizer: Any = None
         self._running: Optional[_Running] = None
@@ -111,8 +116,8 @@ class OnnxEncoder(Pipe):
     def feed(self, span: Span) -> Tuple[Dict[str, Any], Any]:
         """Inputs of the graph for a window, and (start, end) in characters of its word pieces."""
         encoding = self._tokenizer.encode(span.text)
-        ids = np.asarray([encoding.ids], dtype="int64")
-        return {"input_ids": ids, "attention_mask": np.ones_like(ids)}, encoding.offsets
+        ids = np.asarray([encoding.ids[: self.max_pieces]], dtype="int64")
+        return {"input_ids": ids, "attention_mask": np.ones_like(ids)}, encoding.offsets[: self.max_pieces]
 
     def _encode(self, span: Span) -> Tuple[Any, Any, Any]:
         """For each token of a window that has word pieces: its number, the sum of their vectors, how many they are."""
@@ -156,7 +161,8 @@ class OnnxEncoder(Pipe):
         return {GRAPH: self._graph, TOKENIZER: self._tokenizer.to_str()}
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        settings = {"window": self.window, "stride": self.stride, "threads": self.threads}
+        names = ("window", "stride", "max_pieces", "threads")
+        settings = {name: getattr(self, name) for name in names}
         return _restore, (self.vocab, self.name, settings, self.to_bytes() if self._graph else None)
 
 

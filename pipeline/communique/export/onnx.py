@@ -41,7 +41,7 @@ def export_onnx(nlp: Language, precision: str, texts: Iterable[str] = (), smooth
         raise ConfigError("int8 needs texts to measure the encoder's activations on")
     name = _transformer(nlp)
     model: Any = _pipe(nlp, name).model
-    exported = _without_torch(nlp, name, model.transformer.config.hidden_size)
+    exported = _without_torch(nlp, name)
     encoder = exported.get_pipe(name)
     assert isinstance(encoder, OnnxEncoder)
     tokenizer = model.tokenizer.backend_tokenizer.to_str()
@@ -72,9 +72,13 @@ def _transformer(nlp: Language) -> str:
     return names[0]
 
 
-def _without_torch(nlp: Language, name: str, width: int) -> Language:
+def _without_torch(nlp: Language, name: str) -> Language:
     """The pipeline with an empty encoder in the transformer's place; all other weights are the same."""
-    exported = load_model_from_config(_config(nlp.config, name, width), vocab=nlp.vocab, auto_fill=True)
+    transformer: Any = _pipe(nlp, name).model
+    width = transformer.transformer.config.hidden_size
+    pieces = min(transformer.transformer.config.max_position_embeddings, transformer.tokenizer.model_max_length)
+    config = _config(nlp.config, name, width, pieces)
+    exported = load_model_from_config(config, vocab=nlp.vocab, auto_fill=True)
     for component, pipe in nlp.pipeline:
         if component == name:
             continue
@@ -88,11 +92,12 @@ def _without_torch(nlp: Language, name: str, width: int) -> Language:
     return exported
 
 
-def _config(config: Config, name: str, width: int) -> Config:
+def _config(config: Config, name: str, width: int, pieces: int) -> Config:
     """The config of the exported pipeline: the encoder in the transformer's place, listeners on ``doc.tensor``."""
     changed = config.copy()
     spans = changed["components"][name]["model"]["get_spans"]
-    changed["components"][name] = {"factory": ENCODER, "window": spans["window"], "stride": spans["stride"]}
+    windows = {"window": spans["window"], "stride": spans["stride"], "max_pieces": pieces}
+    changed["components"][name] = {"factory": ENCODER, **windows}
 
     def visit(section: Dict[str, Any]) -> None:
         for key, value in section.items():
