@@ -75,7 +75,7 @@ annotate: .make/base  ## annotate releases: RELEASES=file or folder, OUT=file.js
 
 ship: $(BEST)/meta.json  ## put the pipeline just trained into the package: CONFIG=small or minilm
 	mkdir -p $(dir $(SHIPPED))
-	$(SHIP_$(CONFIG))
+	$(or $(SHIP_$(CONFIG)),$(error only the pipelines small and minilm ship))
 
 test: .make/minilm  ## run the tests
 	$(BIN)/python -m pytest

@@ -227,9 +227,10 @@ def test_a_base_that_can_not_be_one_says_why(root, tmp_path, old, new, message):
 
 def test_a_rate_of_the_encoder_needs_an_optimizer_that_can_have_one(root):
     config = read_base(root / "configs" / "minilm.cfg", Tokens.base)
-    config["training"]["optimizer"].pop("scales")
-    with pytest.raises(ConfigError, match="no scales"):
-        set_encoder(config, "other", 1e-4, lambda name: 384)
+    for change in ({"scales": {}}, {"scales": {".": 1.0}, "learn_rate": 0.001}):
+        config["training"]["optimizer"].update(change)
+        with pytest.raises(ConfigError, match="needs scales and a schedule"):
+            set_encoder(config, "other", 1e-4, lambda name: 384)
 
 
 def test_a_base_keeps_its_dollar_signs(root, tmp_path):

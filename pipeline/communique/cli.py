@@ -433,10 +433,11 @@ def onnx(
     """Write a pipeline whose encoder runs in ONNX Runtime, without torch; [bold]spacy.load[/bold] reads it."""
     from .annotate.run import load_model
     from .corpus.exchange import read_gold
-    from .export.folder import replace_folder
+    from .export.folder import check_replaceable, replace_folder
     from .export.onnx import export_onnx
 
     try:
+        check_replaceable(output)
         measured = [release.text for release in read_gold(texts or [])]
         nlp = export_onnx(load_model(model), precision, measured, smoothing)
         size = replace_folder(output, nlp.to_disk)

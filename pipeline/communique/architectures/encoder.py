@@ -126,8 +126,9 @@ def _tensor_forward(
     for doc in docs:
         shape = (len(doc), model.get_dim("nO"))
         if doc.tensor.shape != shape and len(doc):
-            raise ConfigError(f"doc.tensor has the shape {doc.tensor.shape}, not {shape}: the encoder did not run")
-        vectors.append(cast(Floats2d, doc.tensor.reshape(shape)))
+            reason = "its encoder has another width" if len(doc.tensor) else "the encoder did not run"
+            raise ConfigError(f"doc.tensor has the shape {doc.tensor.shape}, not {shape}: {reason}")
+        vectors.append(model.ops.asarray2f(cast(Any, doc.tensor.reshape(shape))))
     return vectors, lambda d_outputs: docs
 
 

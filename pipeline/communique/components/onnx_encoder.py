@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
@@ -21,6 +22,7 @@ from ..errors import ConfigError
 
 GRAPH, TOKENIZER = "encoder.onnx", "tokenizer.json"
 Result = TypeVar("Result")
+FATAL = 4  # of ONNX Runtime's levels of logging: errors are raised, and need not be printed too
 NO_ENCODER = "there is no encoder in it yet; it comes from communique export onnx"
 
 
@@ -64,13 +66,19 @@ class OnnxEncoder(Pipe):
         self._running: Optional[_Running] = None
 
     def load(self, graph: bytes, tokenizer: str) -> None:
-        """Take an ONNX graph with the inputs ``input_ids`` and ``attention_mask`` and one output of shape (batch, word
-        pieces, width), and the JSON of a fast tokenizer.
+        """Take an ONNX graph with the inputs ``input_ids`` and ``attention_mask``, each of shape (1, word pieces), and
+        one output of shape (1, word pieces, width), and the JSON of a fast tokenizer.
+
+        Raises ConfigError where the one or the other is none.
         """
-        self._graph = graph
-        self._tokenizer = Tokenizer.from_str(tokenizer)
-        self._tokenizer.no_padding()
-        self._running = None
+        try:
+            read = Tokenizer.from_str(tokenizer)
+        except Exception as err:  # the library has no other class for it
+            raise ConfigError(f"{self.name}: {TOKENIZER} can't be read: {err}") from err
+        read.no_padding()
+        read.no_truncation()
+        running = _Running(graph, self.threads or available_cores())
+        self._graph, self._tokenizer, self._running = graph, read, running
 
     @property
     def running(self) -> "_Running":
@@ -88,8 +96,12 @@ class OnnxEncoder(Pipe):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         docs: List[Doc]
         for docs in minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
-            self.set_annotations(docs, self.predict(docs))
-            yield from docs
+            try:
+                self.set_annotations(docs, self.predict(docs))
+            except Exception as error:
+                self.get_error_handler()(self.name, self, docs, error)
+            else:
+                yield from docs
 
     def predict(self, docs: Sequence[Doc]) -> List[Any]:
         """Token vectors of each doc, shape (tokens, width)."""
@@ -130,7 +142,7 @@ class OnnxEncoder(Pipe):
         return tokens[begins], rows, np.diff(begins, append=len(tokens))
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        message = {} if "model" in exclude else self._message()
+        message = {} if "model" in exclude or not self._graph else self._message()
         data: bytes = srsly.msgpack_dumps(message)
         return data
 
@@ -163,12 +175,11 @@ class OnnxEncoder(Pipe):
     def __reduce__(self) -> Tuple[Any, ...]:
         names = ("window", "stride", "max_pieces", "threads")
         settings = {name: getattr(self, name) for name in names}
-        return _restore, (self.vocab, self.name, settings, self.to_bytes() if self._graph else None)
+        return _restore, (self.vocab, self.name, settings, self.to_bytes())
 
 
-def _restore(vocab: Vocab, name: str, settings: Dict[str, Any], data: Optional[bytes]) -> OnnxEncoder:
-    encoder = OnnxEncoder(vocab, name, **settings)
-    return encoder if data is None else encoder.from_bytes(data)
+def _restore(vocab: Vocab, name: str, settings: Dict[str, Any], data: bytes) -> OnnxEncoder:
+    return OnnxEncoder(vocab, name, **settings).from_bytes(data)
 
 
 def align_pieces(edges: Any, offsets: Sequence[Tuple[int, int]]) -> Tuple[Any, Any]:
@@ -194,14 +205,29 @@ class _Running:
     def __init__(self, graph: bytes, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = FATAL
+        if not multiplies_exactly():
+            options.add_session_config_entry("session.x64quantprecision", "1")
         self.pid = os.getpid()
-        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        try:
+            self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as err:  # the runtime's own classes have no common base
+            raise ConfigError(f"{GRAPH} can't be run: {str(err).splitlines()[0]}") from err
         self.width: int = self.session.get_outputs()[0].shape[-1]
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx") if threads > 1 else None
 
     def map(self, function: Callable[[Span], Result], spans: Sequence[Span]) -> Iterator[Result]:
         return map(function, spans) if self._pool is None else self._pool.map(function, spans)
+
+
+def multiplies_exactly(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether 8-bit products can't overflow. On x86 they can, in the fast way to compute them, without VNNI."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    try:
+        return "vnni" in cpuinfo.read_text("utf8")
+    except OSError:
+        return False
 
 
 def available_cores() -> int:

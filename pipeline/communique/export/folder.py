@@ -9,19 +9,31 @@ from typing import Callable
 from ..errors import ConfigError
 
 
+def check_replaceable(folder: Path) -> None:
+    """Raises ConfigError where something else than a pipeline is in the folder's place."""
+    pipeline = all((folder / name).is_file() for name in ("meta.json", "config.cfg"))
+    if folder.exists() and not pipeline and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError("there is something else than a pipeline", file=str(folder))
+
+
 def replace_folder(folder: Path, write: Callable[[Path], None]) -> int:
     """Have a pipeline written and put into the place of the one that is there. Returns its size in bytes.
 
     Raises ConfigError, with nothing changed, where something else than a pipeline is there.
     """
-    if folder.exists() and not (folder / "meta.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError("there is something else than a pipeline", file=str(folder))
+    check_replaceable(folder)
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as place:
-        new = Path(place) / "new"
+        new, old = Path(place) / "new", Path(place) / "old"
         write(new)
         size = sum(file.stat().st_size for file in new.rglob("*") if file.is_file())
         if folder.exists():
-            folder.rename(Path(place) / "old")
-        new.rename(folder)
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
     return size

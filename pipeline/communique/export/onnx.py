@@ -20,6 +20,8 @@ from ..errors import ConfigError
 TRANSFORMER = "communique_transformer"
 ENCODER = "communique_onnx_encoder"
 LISTENER = "spacy-transformers.TransformerListener.v1"
+STRIDED = "spacy-transformers.strided_spans.v1"
+MEAN = "reduce_mean.v1"
 KINDS = ("bert",)
 PRECISIONS = ("fp32", "int8")
 OPSET = 17
@@ -31,10 +33,10 @@ def export_onnx(nlp: Language, precision: str, texts: Iterable[str] = (), smooth
     precision: "fp32", or "int8" for an encoder of 8-bit weights, its activations quantised as they come. texts: what
     int8 measures its activations on, some dozens of releases. smoothing: see ``quantise.smooth``.
 
-    Raises ConfigError where ``nlp`` has not one transformer, of a kind that is known, where int8 has no texts, or where
-    the extra is not installed.
+    Raises ConfigError where ``nlp`` has not one transformer, of a kind that is known, its windows strided and its word
+    pieces pooled by their mean, where int8 has no texts, or where the extra is not installed.
     """
-    texts = list(texts)
+    texts = [text for text in texts if text.strip()]
     if precision not in PRECISIONS:
         raise ConfigError(f"there is no precision {precision!r}: {' or '.join(PRECISIONS)}")
     if precision == "int8" and not texts:
@@ -59,7 +61,7 @@ def export_onnx(nlp: Language, precision: str, texts: Iterable[str] = (), smooth
 
 
 def _pipe(nlp: Language, name: str) -> Any:
-    return nlp.get_pipe(name)
+    return dict(nlp.components)[name]
 
 
 def _transformer(nlp: Language) -> str:
@@ -79,7 +81,7 @@ def _without_torch(nlp: Language, name: str) -> Language:
     pieces = min(transformer.transformer.config.max_position_embeddings, transformer.tokenizer.model_max_length)
     config = _config(nlp.config, name, width, pieces)
     exported = load_model_from_config(config, vocab=nlp.vocab, auto_fill=True)
-    for component, pipe in nlp.pipeline:
+    for component, pipe in nlp.components:  # with those that are disabled
         if component == name:
             continue
         model = getattr(pipe, "model", None)
@@ -96,6 +98,8 @@ def _config(config: Config, name: str, width: int, pieces: int) -> Config:
     """The config of the exported pipeline: the encoder in the transformer's place, listeners on ``doc.tensor``."""
     changed = config.copy()
     spans = changed["components"][name]["model"]["get_spans"]
+    if spans.get("@span_getters") != STRIDED:
+        raise ConfigError(f"only windows by {STRIDED} can be exported, not by {spans.get('@span_getters')}")
     windows = {"window": spans["window"], "stride": spans["stride"], "max_pieces": pieces}
     changed["components"][name] = {"factory": ENCODER, **windows}
 
@@ -103,6 +107,8 @@ def _config(config: Config, name: str, width: int, pieces: int) -> Config:
         for key, value in section.items():
             if isinstance(value, dict):
                 if value.get("@architectures") == LISTENER:
+                    if (pooling := value.get("pooling", {}).get("@layers")) != MEAN:
+                        raise ConfigError(f"only word pieces pooled by {MEAN} can be exported, not by {pooling}")
                     section[key] = {"@architectures": "communique.TensorListener.v1", "width": width}
                 else:
                     visit(value)

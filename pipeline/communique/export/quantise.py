@@ -19,7 +19,7 @@ ONE_SIDED_SHARE = 0.25
 
 def quantise(graph: Path, feeds: Iterable[Dict[str, Any]], smoothing: float) -> bytes:
     """The graph with 8-bit products and embeddings. Each column of the weights has a scale of its own, each row of the
-    embeddings too, and each word piece's activations, measured when they come.
+    embeddings too, and each word piece's activations, measured when they come. It takes one window at a time.
 
     feeds: inputs of the graph to measure the reach of its activations on. smoothing: see ``smooth``.
     """

@@ -77,7 +77,7 @@ def derive_config(base: Config, schema: Schema, files: Files, *, cut_sentences: 
 
 def of_factory(config: Config, factory: str) -> List[str]:
     """Names of the components that a factory makes, in the pipeline's order."""
-    return [n for n in config["nlp"]["pipeline"] if config["components"].get(n, {}).get("factory") == factory]
+    return [n for n in config["nlp"].get("pipeline", []) if config["components"].get(n, {}).get("factory") == factory]
 
 
 def unused_components(config: Config, schema: Schema, cut_sentences: bool) -> Dict[str, str]:
@@ -174,11 +174,13 @@ def set_encoder(config: Config, name: str, rate: Optional[float], hidden_size: C
         if block.get("@architectures") == "communique.ConcatTok2Vec.v1" and "TransformerListener" in str(block["left"]):
             block["width"] = hidden_size(name) + int(block["right"]["encode"]["width"])
     if rate is not None:
-        optimizer = config["training"]["optimizer"]
-        if "scales" not in optimizer:
-            raise ConfigError("--encoder-rate: the base's optimizer has no scales; take communique.LayerwiseAdam.v1")
+        optimizer = config["training"].get("optimizer", {})
+        if not optimizer.get("scales") or not isinstance(optimizer["learn_rate"], dict):
+            raise ConfigError(
+                "--encoder-rate: the base's optimizer needs scales and a schedule, as minilm.cfg has them"
+            )
         top = max(optimizer["scales"].values()) * optimizer["learn_rate"]["initial_rate"]
-        optimizer["scales"] = {k: float(f"{v * rate / top:.4g}") for k, v in optimizer["scales"].items()}
+        optimizer["scales"] = {k: float(f"{v * rate / top:.7g}") for k, v in optimizer["scales"].items()}
 
 
 def encoder_width(name: str) -> int:
