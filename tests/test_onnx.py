@@ -251,6 +251,11 @@ def test_what_the_encoder_could_not_compute_alike_is_refused(root, tiny_encoder,
         export_onnx(nlp, "fp32")
 
 
+def test_the_texts_that_are_measured_leave_no_words_behind(trained):
+    exported = export_onnx(spacy.load(trained), "int8", ["Zwölfmalvierzig owls"])
+    assert "Zwölfmalvierzig" not in exported.vocab.strings
+
+
 def test_texts_without_a_word_are_no_texts(trained):
     with pytest.raises(ConfigError, match="int8 needs texts"):
         export_onnx(spacy.load(trained), "int8", ["", "\n"])

@@ -435,12 +435,17 @@ def onnx(
     from .corpus.exchange import read_gold
     from .export.folder import check_replaceable, replace_folder
     from .export.onnx import export_onnx
+    from .training import trim_strings
+
+    def write(folder: Path) -> None:
+        nlp.to_disk(folder)
+        trim_strings(folder)
 
     try:
         check_replaceable(output)
         measured = [release.text for release in read_gold(texts or [])]
         nlp = export_onnx(load_model(model), precision, measured, smoothing)
-        size = replace_folder(output, nlp.to_disk)
+        size = replace_folder(output, write)
     except DefectError as error:
         _print_defects(error.defects)
         raise typer.Exit(REFUSED) from error

@@ -53,7 +53,7 @@ def export_onnx(nlp: Language, precision: str, texts: Iterable[str] = (), smooth
         if precision == "int8":
             from .quantise import quantise
 
-            docs = (exported.make_doc(text) for text in texts)
+            docs = (nlp.make_doc(text) for text in texts)
             feeds = (encoder.feed(span)[0] for doc in docs for span in encoder.windows(doc))
             encoder.load(quantise(graph, feeds, smoothing), tokenizer)
     exported.meta["encoder"] = {"runtime": "onnx", "precision": precision}
@@ -80,7 +80,8 @@ def _without_torch(nlp: Language, name: str) -> Language:
     width = transformer.transformer.config.hidden_size
     pieces = min(transformer.transformer.config.max_position_embeddings, transformer.tokenizer.model_max_length)
     config = _config(nlp.config, name, width, pieces)
-    exported = load_model_from_config(config, vocab=nlp.vocab, auto_fill=True)
+    exported = load_model_from_config(config, auto_fill=True)
+    exported.vocab.from_bytes(nlp.vocab.to_bytes())  # its own, so that no text that is read goes into it
     for component, pipe in nlp.components:  # with those that are disabled
         if component == name:
             continue
