@@ -80,8 +80,7 @@ def _without_torch(nlp: Language, name: str) -> Language:
     width = transformer.transformer.config.hidden_size
     pieces = min(transformer.transformer.config.max_position_embeddings, transformer.tokenizer.model_max_length)
     config = _config(nlp.config, name, width, pieces)
-    exported = load_model_from_config(config, auto_fill=True)
-    exported.vocab.from_bytes(nlp.vocab.to_bytes())  # its own, so that no text that is read goes into it
+    exported = load_model_from_config(config, vocab=nlp.vocab, auto_fill=True)
     for component, pipe in nlp.components:  # with those that are disabled
         if component == name:
             continue
