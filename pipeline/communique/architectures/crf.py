@@ -185,26 +185,42 @@ def marginals(xp: Any, lattice: Lattice) -> Marginals:
 
 
 def viterbi(xp: Any, lattice: Lattice) -> List[Array]:
-    """The best tag sequence of each doc (Viterbi 1967), one int array of shape (tokens,) each."""
-    steps, batch, tags = lattice.emissions.shape
-    back = xp.zeros((steps, batch, tags), dtype="int16")
-    score = lattice.emissions[0] + lattice.start
-    identity = xp.arange(tags)
-    moves = lattice.T.T[None]
+    """The best tag sequence of each doc (Viterbi 1967), one int array of shape (tokens,) each.
+
+    Only scores are kept on the way; what came before a tag is looked for on the way back, where it is one tag a step.
+    """
+    steps, batch, _ = lattice.emissions.shape
+    scores = xp.empty_like(lattice.emissions)
+    scores[0] = lattice.emissions[0] + lattice.start
+    groups = _predecessors(xp, lattice.T)
+    best = xp.empty_like(scores[0])
     for t in range(1, steps):
-        paths = score[:, None, :] + moves
-        choice = paths.argmax(axis=2)
-        best = xp.take_along_axis(paths, choice[:, :, None], axis=2)[:, :, 0] + lattice.emissions[t]
-        alive = lattice.mask[t][:, None] > 0
-        back[t] = xp.where(alive, choice, identity[None])
-        score = xp.where(alive, best, score)
-    tag = (score + lattice.end).argmax(axis=1)
+        for tags, before, moves in groups:
+            best[:, tags] = (scores[t - 1][:, before] + moves).max(axis=1)
+        best += lattice.emissions[t]
+        scores[t] = xp.where(lattice.mask[t][:, None] > 0, best, scores[t - 1])
     out = xp.zeros((steps, batch), dtype="int64")
-    rows = xp.arange(batch)
-    for t in range(steps - 1, -1, -1):
+    tag = (scores[-1] + lattice.end).argmax(axis=1)
+    moves = xp.ascontiguousarray(lattice.T.T)
+    for t in range(steps - 1, 0, -1):
         out[t] = tag
-        tag = back[t, rows, tag]
+        tag = xp.where(lattice.mask[t] > 0, (scores[t - 1] + moves[tag]).argmax(axis=1), tag)
+    out[0] = tag
     return [out[: lattice.lengths[i], i] for i in range(batch)]
+
+
+def _predecessors(xp: Any, T: Array) -> List[Tuple[Array, Array, Array]]:
+    """Tags that as many others may come before: (tags, which others, their transition scores), the latter two of shape
+    (1 or more, tags). Inside of an entity these are two, so that most pairs of tags need not be looked at.
+    """
+    allowed = T > FORBIDDEN / 2
+    counts = allowed.sum(axis=0)
+    groups = []
+    for count in sorted(set(counts.tolist())):
+        tags = xp.flatnonzero(counts == count)
+        before = xp.stack([xp.flatnonzero(allowed[:, tag]) for tag in tags], axis=1)
+        groups.append((tags, before, T[before, tags]))
+    return groups
 
 
 def negative_log_likelihood(

@@ -90,13 +90,13 @@ def _forward(model: Model[InT, Floats2d], X: InT, is_train: bool) -> Tuple[Float
     rows = pairs.features + OFFSETS[:-1]
     labels = pairs.labels[pairs.heads] * model.get_dim("labels") + pairs.labels[pairs.tails]
     features, signature = model.get_param("features"), model.get_param("signature")
-    total = head_out[pairs.heads] + tail_out[pairs.tails] + features[rows].sum(axis=1) + signature[labels]
+    total = head_out[pairs.heads] + tail_out[pairs.tails] + ops.gather_add(features, rows.astype("uint32")) + signature[labels]
     callbacks = []
-    for zone, (layer, bounds) in enumerate(zip(values, _zones(pairs))):
+    for zone, (layer, (starts, ends, which)) in enumerate(zip(values, _zones(pairs))):
         value, bp_value = layer(tokens, is_train)
-        pooled, bp_pool = _attend(ops.xp, value, scores[:, zone], *bounds)
-        total = total + pooled
-        callbacks.append((bp_value, bp_pool))
+        pooled, bp_pool = _attend(ops.xp, value, scores[:, zone], starts, ends)
+        total += ops.asarray2f(pooled)[which]
+        callbacks.append((bp_value, bp_pool, which, len(starts)))
     Y, bp_final = final(ops.asarray2f(total), is_train)
 
     def backprop(dY: Floats2d) -> List[Doc]:
@@ -106,8 +106,10 @@ def _forward(model: Model[InT, Floats2d], X: InT, is_train: bool) -> Tuple[Float
         ops.scatter_add(d_tails, pairs.tails, d_total)
         d_tokens = bp_mentions(bp_head(d_heads) + bp_tail(d_tails))
         d_scores = ops.alloc2f(*scores.shape)
-        for zone, (bp_value, bp_pool) in enumerate(callbacks):
-            d_value, d_scores[:, zone] = bp_pool(d_total)
+        for zone, (bp_value, bp_pool, which, size) in enumerate(callbacks):
+            d_pooled = ops.alloc2f(size, d_total.shape[1])
+            ops.scatter_add(d_pooled, which, d_total)
+            d_value, d_scores[:, zone] = bp_pool(d_pooled)
             d_tokens += bp_value(ops.asarray2f(d_value))
         d_tokens += bp_attention(d_scores)
         model.inc_grad("features", _sum_rows(ops, features, rows, d_total))
@@ -129,29 +131,33 @@ def _sum_rows(ops: Any, table: Any, rows: Any, d_total: Any) -> Any:
 
 def _mention_vectors(ops: Any, tokens: Any, pairs: PairBatch) -> Tuple[Any, Callable[[Any], Any]]:
     """First token, last token and mean of each mention: (mentions, 3 * width)."""
-    xp = ops.xp
     starts, ends = pairs.mentions[:, 0], pairs.mentions[:, 1]
-    width = tokens.shape[1]
-    sums = xp.concatenate([xp.zeros((1, width)), xp.cumsum(tokens, axis=0, dtype="float64")])
-    size = xp.asarray(ends - starts, dtype="float64")[:, None]
-    mean = (sums[ends] - sums[starts]) / size
-    Y = ops.asarray2f(xp.concatenate([tokens[starts], tokens[ends - 1], mean], axis=1))
+    width, sizes = tokens.shape[1], ops.asarray1i((ends - starts).tolist())
+    inside = _ranges(starts, ends)
+    mean = ops.reduce_mean(ops.as_contig(tokens[inside]), sizes)
+    Y = ops.xp.concatenate([tokens[starts], tokens[ends - 1], mean], axis=1)
 
     def backprop(dY: Any) -> Any:
-        edges = xp.zeros((len(tokens) + 1, width))
-        d_mean = dY[:, 2 * width :] / size
-        xp.add.at(edges, starts, d_mean)
-        xp.add.at(edges, ends, -d_mean)
-        d_tokens = ops.asarray2f(xp.cumsum(edges, axis=0)[:-1])
+        d_tokens = ops.alloc2f(*tokens.shape)
         ops.scatter_add(d_tokens, starts, ops.as_contig(dY[:, :width]))
         ops.scatter_add(d_tokens, ends - 1, ops.as_contig(dY[:, width : 2 * width]))
+        ops.scatter_add(d_tokens, inside, ops.backprop_reduce_mean(ops.as_contig(dY[:, 2 * width :]), sizes))
         return d_tokens
 
     return Y, backprop
 
 
-def _zones(pairs: PairBatch) -> List[Tuple[Any, Any]]:
-    """(starts, ends) of the tokens before, between and behind each pair, within the sentences of the two."""
+def _ranges(starts: Any, ends: Any) -> Any:
+    """The numbers from each start to its end, one after the other."""
+    sizes = ends - starts
+    before = np.cumsum(sizes) - sizes
+    return np.arange(sizes.sum()) + np.repeat(starts - before, sizes)
+
+
+def _zones(pairs: PairBatch) -> List[Tuple[Any, Any, Any]]:
+    """The tokens before, between and behind each pair, within the sentences of the two: (starts, ends) of the different
+    intervals, and which of them is each pair's. Many pairs share one.
+    """
     heads_first = pairs.mentions[pairs.heads, 0] <= pairs.mentions[pairs.tails, 0]
     first = np.where(heads_first, pairs.heads, pairs.tails)
     second = np.where(heads_first, pairs.tails, pairs.heads)
@@ -161,7 +167,14 @@ def _zones(pairs: PairBatch) -> List[Tuple[Any, Any]]:
         (pairs.mentions[first, 1], pairs.mentions[second, 0]),
         (reach, pairs.sentences[second, 1]),
     ]
-    return [(start, np.maximum(start, end)) for start, end in bounds]
+    return [_different(start, np.maximum(start, end)) for start, end in bounds]
+
+
+def _different(starts: Any, ends: Any) -> Tuple[Any, Any, Any]:
+    """The different intervals, and which of them each one is."""
+    span = int(ends.max(initial=0)) + 1
+    kinds, which = np.unique(starts * span + ends, return_inverse=True)
+    return kinds // span, kinds % span, which.reshape(-1)
 
 
 def _attend(xp: Any, values: Any, scores: Any, starts: Any, ends: Any) -> Tuple[Any, Callable[[Any], Any]]:

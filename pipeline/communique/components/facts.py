@@ -42,8 +42,10 @@ class Facts(Pipe):
     def __call__(self, doc: Doc) -> Doc:
         cluster = {tuple(m): c for c in doc._.clusters for m in c["mentions"]}
         facts: Dict[Tuple[str, Thing, Thing], Dict[str, Any]] = {}
+        ends_of = {tuple(r[k]) for r in doc._.relations for k in ("head", "tail")}
+        things = {mention: self._thing(doc, mention, cluster) for mention in ends_of}
         for r in doc._.relations:
-            ends = [self._thing(doc, tuple(r[k]), cluster) for k in ("head", "tail")]
+            ends = [things[tuple(r[k])] for k in ("head", "tail")]
             keys = [key for key, _ in ends]
             if r.get("symmetric") and (r["type"], keys[1], keys[0]) in facts:
                 keys.reverse()
@@ -51,7 +53,7 @@ class Facts(Pipe):
                 continue
             fact = facts.setdefault(
                 (r["type"], keys[0], keys[1]),
-                {"type": r["type"], "head": ends[0][1], "tail": ends[1][1], "score": 0.0, "evidence": []},
+                {"type": r["type"], "head": dict(ends[0][1]), "tail": dict(ends[1][1]), "score": 0.0, "evidence": []},
             )
             fact["score"] = max(fact["score"], float(r["score"] or 0.0))
             fact["evidence"].append(_evidence(doc, r))
@@ -90,7 +92,8 @@ def _evidence(doc: Doc, relation: Dict[str, Any]) -> Dict[str, Any]:
     out: Dict[str, Any] = {}
     for name in ("head", "tail"):
         start, end = relation[name][:2]
-        out[name] = [doc[start:end].start_char, doc[start:end].end_char]
+        span = doc[start:end]
+        out[name] = [span.start_char, span.end_char]
     if relation["evidence"] is not None:
         sentence = doc[relation["evidence"][0] : relation["evidence"][1]]
         out.update({"start": sentence.start_char, "end": sentence.end_char, "text": sentence.text.strip()})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import FrozenSet, List
+from typing import Any, FrozenSet, List
 
+import numpy as np
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
 
+NO_START = np.int64(-1).astype("uint64")
 CLOSING = frozenset("”’\"')]»")
 
 
@@ -38,12 +40,14 @@ class Sentences(Pipe):
 
     def __call__(self, doc: Doc) -> Doc:
         words = [t.text for t in doc]
+        marks: Any = np.full((len(words), 1), NO_START, dtype="uint64")
         start = 0
-        for i, token in enumerate(doc):
-            token.is_sent_start = i == 0 or (i > start and self._starts(words, start, i))
-            if token.is_sent_start:
+        for i in range(len(words)):
+            if i == 0 or self._starts(words, start, i):
+                marks[i] = 1
                 start = i
-        return doc
+        # one call for all: setting them token by token, each asks the whole doc for a parse
+        return doc.from_array(["SENT_START"], marks)
 
     def _starts(self, words: List[str], start: int, i: int) -> bool:
         if words[i].isspace():
