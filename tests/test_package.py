@@ -1,12 +1,14 @@
 """The package as others meet it: its registered names, its imports, the model that ships."""
 
 import json
+import pickle
 import subprocess
 import sys
 from importlib.metadata import entry_points, requires
 from pathlib import Path
 
 import pytest
+from spacy.tokens.underscore import Underscore
 
 from communique.annotate.run import load_model, shipped_models
 from communique.training import provenance
@@ -110,3 +112,15 @@ def test_the_model_that_ships_holds_no_words_of_its_training_texts(name):
     kept = set(json.loads((Path(nlp.path) / "vocab" / "strings.json").read_text("utf8")))
     known = set(nlp.__class__().vocab.strings) | labels
     assert not {word for word in kept - known if nlp.vocab.strings[word] not in vectors}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_model_that_ships_pickles(name):
+    """Processes that are spawned get it so, with the extensions of what it finds."""
+    nlp = load_model(name)
+    doc, again = (
+        n("Korea and Norway sign MOU in Oslo on May 12, 2026.") for n in (nlp, pickle.loads(pickle.dumps(nlp)))
+    )
+    assert doc.ents and again.to_json(underscore=["facts", "norms"]) == doc.to_json(underscore=["facts", "norms"])
+    _, spans, docs = pickle.loads(pickle.dumps(Underscore.get_state()))
+    assert {"confidence", "norm", "cluster"} <= set(spans) and {"facts", "norms"} <= set(docs)

@@ -13,6 +13,7 @@ survives ``to_bytes``, ``DocBin(store_user_data=True)``, ``to_json(underscore=[.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from spacy.language import Language
@@ -29,11 +30,8 @@ def span_key(start: int, end: int, label: str) -> str:
     return f"{start}:{end}:{label}"
 
 
-def _lookup(table: str) -> Callable[[Span], Any]:
-    def get(span: Span) -> Any:
-        return getattr(span.doc._, table).get(span_key(span.start, span.end, span.label_))
-
-    return get
+def _look_up(table: str, span: Span) -> Any:
+    return getattr(span.doc._, table).get(span_key(span.start, span.end, span.label_))
 
 
 def _cluster(span: Span) -> Optional[str]:
@@ -57,7 +55,11 @@ def register_extensions() -> None:
     for name, default in defaults.items():
         if not Doc.has_extension(name):
             Doc.set_extension(name, default=default)
-    getters = {"confidence": _lookup("confidences"), "norm": _lookup("norms"), "cluster": _cluster}
+    getters: Dict[str, Callable[[Span], Any]] = {  # spaCy pickles them, for processes that don't fork
+        "confidence": partial(_look_up, "confidences"),
+        "norm": partial(_look_up, "norms"),
+        "cluster": _cluster,
+    }
     for name, getter in getters.items():
         if not Span.has_extension(name):
             Span.set_extension(name, getter=getter)

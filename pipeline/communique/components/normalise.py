@@ -14,11 +14,17 @@ from ..bridge import set_values, span_key
 from ..dates import normalise_date
 
 Normaliser = Callable[[str, Optional[date]], Optional[str]]
-NORMALISERS: Dict[str, Normaliser] = {
-    "country": lambda text, day: countries.load_register().code(text),
-    "date": normalise_date,
-    "money": lambda text, day: money.load_register().normalise(text),
-}
+
+
+def _country(text: str, day: Optional[date]) -> Optional[str]:
+    return countries.load_register().code(text)
+
+
+def _money(text: str, day: Optional[date]) -> Optional[str]:
+    return money.load_register().normalise(text)
+
+
+NORMALISERS: Dict[str, Normaliser] = {"country": _country, "date": normalise_date, "money": _money}
 
 
 @Language.factory(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, List, Sequence, Tuple
 
 import numpy as np
@@ -62,28 +63,30 @@ def build_pair_suggester(max_sentences: int, max_between: int) -> PairSuggester:
 
     A pair whose types are all symmetric is suggested once, the mention that comes first as its head.
     """
+    return partial(_suggest, max_sentences, max_between)  # which pickles, for processes that don't fork
 
-    def suggest(docs: Sequence[Doc], mentions: Sequence[Sequence[Key]], schema: Schema) -> PairBatch:
-        signature = schema.signature()
-        symmetric = np.asarray([r.symmetric for r in schema.relations], dtype=bool)
-        index = {label: i for i, label in enumerate(schema.labels)}
-        parts, first_token, first_mention = [], 0, 0
-        for doc, keys in zip(docs, mentions):
-            known = [k for k in keys if k[2] in index]
-            part = _doc_pairs(doc, known, index, signature, symmetric, max_sentences, max_between)
-            part.mentions += first_token
-            part.sentences += first_token
-            part.heads += first_mention
-            part.tails += first_mention
-            parts.append(part)
-            first_token += len(doc)
-            first_mention += len(known)
-        counts = [len(p.labels) for p in parts]
-        names = ("mentions", "labels", "sentences", "heads", "tails", "features", "allowed")
-        arrays = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
-        return PairBatch(**arrays, offsets=np.cumsum([0, *counts]))
 
-    return suggest
+def _suggest(
+    max_sentences: int, max_between: int, docs: Sequence[Doc], mentions: Sequence[Sequence[Key]], schema: Schema
+) -> PairBatch:
+    signature = schema.signature()
+    symmetric = np.asarray([r.symmetric for r in schema.relations], dtype=bool)
+    index = {label: i for i, label in enumerate(schema.labels)}
+    parts, first_token, first_mention = [], 0, 0
+    for doc, keys in zip(docs, mentions):
+        known = [k for k in keys if k[2] in index]
+        part = _doc_pairs(doc, known, index, signature, symmetric, max_sentences, max_between)
+        part.mentions += first_token
+        part.sentences += first_token
+        part.heads += first_mention
+        part.tails += first_mention
+        parts.append(part)
+        first_token += len(doc)
+        first_mention += len(known)
+    counts = [len(p.labels) for p in parts]
+    names = ("mentions", "labels", "sentences", "heads", "tails", "features", "allowed")
+    arrays = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
+    return PairBatch(**arrays, offsets=np.cumsum([0, *counts]))
 
 
 def _doc_pairs(

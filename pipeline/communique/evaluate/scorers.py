@@ -1,7 +1,8 @@
-"""The guide's metrics as spaCy scorers."""
+"""The guide's metrics as spaCy scorers. They pickle, for processes that don't fork take a pipeline with its scorers."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 from spacy.training import Example
@@ -39,34 +40,34 @@ def _flat(result: Dict[str, Dict[str, float]], layer: str, name: str) -> Dict[st
 def make_span_scorer() -> Scorer:
     """``ents_f`` and its kin; for spans under a key ``spans_KEY_f`` (exact) and ``spans_KEY_overlap_f``."""
 
-    def score(
-        examples: Iterable[Example], *, spans_key: Optional[str], labels: Sequence[str], **kwargs: Any
-    ) -> Dict[str, Any]:
-        if spans_key is None:
-            return _flat(score_examples(examples, Schema(entities=tuple(labels), span_key=" ")), "entities", "ents")
-        result = score_examples(examples, Schema(entities=(), spans=tuple(labels), span_key=spans_key))
-        exact = _flat(result, f"{spans_key} exact", f"spans_{spans_key}")
-        return {**exact, **_flat(result, f"{spans_key} overlap", f"spans_{spans_key}_overlap")}
-
-    return score
+    return _score_spans
 
 
-def _layers(layers: Dict[str, str]) -> Scorer:
-    def score(examples: Iterable[Example], *, schema: Schema, **kwargs: Any) -> Dict[str, Any]:
-        result = score_examples(examples, schema)
-        parts: List[Dict[str, Any]] = [_flat(result, layer, name) for layer, name in layers.items()]
-        return {k: v for part in parts for k, v in part.items()}
+def _score_spans(
+    examples: Iterable[Example], *, spans_key: Optional[str], labels: Sequence[str], **kwargs: Any
+) -> Dict[str, Any]:
+    if spans_key is None:
+        return _flat(score_examples(examples, Schema(entities=tuple(labels), span_key=" ")), "entities", "ents")
+    result = score_examples(examples, Schema(entities=(), spans=tuple(labels), span_key=spans_key))
+    exact = _flat(result, f"{spans_key} exact", f"spans_{spans_key}")
+    return {**exact, **_flat(result, f"{spans_key} overlap", f"spans_{spans_key}_overlap")}
 
-    return score
+
+def _score_layers(
+    layers: Dict[str, str], examples: Iterable[Example], *, schema: Schema, **kwargs: Any
+) -> Dict[str, Any]:
+    result = score_examples(examples, schema)
+    parts: List[Dict[str, Any]] = [_flat(result, layer, name) for layer, name in layers.items()]
+    return {k: v for part in parts for k, v in part.items()}
 
 
 @registry.scorers("communique.relation_scorer.v1")
 def make_relation_scorer() -> Scorer:
     """``rels_f`` (strict) and ``facts_f``, with their kin and types."""
-    return _layers({"relations strict": "rels", "facts": "facts"})
+    return partial(_score_layers, {"relations strict": "rels", "facts": "facts"})
 
 
 @registry.scorers("communique.identity_scorer.v1")
 def make_identity_scorer() -> Scorer:
     """``identity_f``: the mean F1 of MUC, B-cubed and CEAF-e; None where the gold has no clusters."""
-    return _layers({"identity": "identity"})
+    return partial(_score_layers, {"identity": "identity"})
