@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= small
 MODEL ?= minilm
+META := $(wildcard configs/$(CONFIG).meta.json)
+# the pipeline that ships, but for one that is named
+PACKED = $(if $(filter file,$(origin MODEL)),$(CONFIG),$(MODEL))
 OUT ?= out/annotated.jsonl
 DATA := training/corpus/train.spacy training/corpus/dev.spacy
 BEST := training/$(CONFIG)/model-best
@@ -18,7 +21,7 @@ SHIP_small = rm -rf $(SHIPPED) && cp -r $(BEST) $(SHIPPED)
 SHIP_minilm = $(BIN)/communique export onnx $(BEST) $(SHIPPED) --texts corpus/dev
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup corpus train evaluate curve annotate ship test lint bench package clean
+.PHONY: help setup corpus train evaluate curve annotate ship test lint bench package build clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -77,7 +80,16 @@ ship: $(BEST)/meta.json  ## put the pipeline just trained into the package: CONF
 	mkdir -p $(dir $(SHIPPED))
 	$(or $(SHIP_$(CONFIG)),$(error only the pipelines small and minilm ship))
 
-test: .make/minilm  ## run the tests
+# what the wheels require, for the tests to install from: they download nothing
+WHEELHOUSE := .make/wheelhouse
+BASE := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")
+$(WHEELHOUSE)/stamp: pyproject.toml constraints.txt | $(BIN)/python
+	rm -rf $(WHEELHOUSE)
+	$(BIN)/pip wheel --quiet --disable-pip-version-check -c constraints.txt --wheel-dir $(WHEELHOUSE) \
+	    -r <($(BIN)/python -c '$(BASE)')
+	@touch $@
+
+test: .make/minilm $(WHEELHOUSE)/stamp  ## run the tests
 	$(BIN)/python -m pytest
 
 lint: .make/minilm  ## ruff and mypy
@@ -88,7 +100,10 @@ lint: .make/minilm  ## ruff and mypy
 bench: .make/minilm  ## words a second of the pipelines, whole and by component: RELEASES=file.jsonl
 	$(BIN)/python tests/bench.py $(RELEASES)
 
-package: .make/dev  ## build the wheel, with the model that ships
+package: .make/dev  ## the wheel of a pipeline and the code that runs it: CONFIG=small or minilm, MODEL=folder
+	$(BIN)/communique export wheel $(PACKED) dist --name communique_$(CONFIG) $(META:%=--meta %)
+
+build: .make/dev  ## the wheel of communique itself, with the pipelines that ship
 	$(BIN)/python -m build --wheel --outdir dist
 
 clean:  ## remove what was built, but not the trained models

@@ -454,6 +454,32 @@ def onnx(
     err.print(f"{model} -> {output}: {precision}, {size / 2**20:.1f} MB")
 
 
+@export_app.command()
+def wheel(
+    model: Annotated[str, typer.Argument(help="Name of a shipped model, a folder, or an installed package.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write the wheel into.")],
+    name: Annotated[
+        Optional[str],
+        typer.Option(help="Name without the language; [bold]communique_[/bold] and the model's by itself."),
+    ] = None,
+    version: Annotated[Optional[str], typer.Option(help="Version of the wheel; communique's by itself.")] = None,
+    meta: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="JSON with what its meta doesn't say: description, author, email, url, license, sources, notes."
+        ),
+    ] = None,
+) -> None:
+    """Build a wheel of a pipeline and the code that runs it, which pip installs without communique."""
+    from .export.wheel import export_wheel
+
+    try:
+        built = export_wheel(model, output, name=name, version=version, meta_file=meta)
+    except (CommuniqueError, OSError) as error:
+        _fail(error)
+    err.print(f"{_plain(model)} -> {_plain(built)}: {built.stat().st_size / 2**20:.1f} MB")
+
+
 @app.command()
 def vectors(
     config: Annotated[Path, typer.Argument(help="Config of a transformer pipeline: its encoder is used.")],

@@ -10,6 +10,8 @@ from typing import Any, Dict, Mapping, Optional
 import pycountry
 import srsly
 
+from . import registers
+
 
 class CountryRegister:
     """Maps what releases call a country to its ISO 3166 alpha-2 code, and a bloc to the code in the register."""
@@ -48,5 +50,5 @@ def _key(name: str) -> str:
 @lru_cache(maxsize=1)
 def load_register() -> CountryRegister:
     """The register that comes with the package."""
-    path = files("communique") / "registers" / "countries.json"
+    path = files(registers) / "countries.json"
     return CountryRegister(srsly.json_loads(path.read_text("utf8")))

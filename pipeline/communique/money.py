@@ -11,6 +11,8 @@ from typing import Any, Dict, Optional
 import pycountry
 import srsly
 
+from . import registers
+
 NUMBER = r"(?P<number>\d[\d,. ]*\d|\d)"
 
 
@@ -59,5 +61,5 @@ def _number(text: str) -> Optional[Decimal]:
 @lru_cache(maxsize=1)
 def load_register() -> MoneyRegister:
     """The register that comes with the package."""
-    path = files("communique") / "registers" / "money.json"
+    path = files(registers) / "money.json"
     return MoneyRegister(srsly.json_loads(path.read_text("utf8")))

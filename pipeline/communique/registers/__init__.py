@@ -1,0 +1,1 @@
+"""Registers that the normalisers and the identity sieves read."""
