@@ -58,11 +58,13 @@ function unless(error, message) {
 function refusal(response, { message, field }, token) {
   const { status } = response;
   if (status === 401) {
-    const words = token ? "The service does not know this token." : "The service asks for a token: type it, and read again.";
-    return new Refusal(words, "token");
+    const first = "The service asks for a token: type it, and read again.";
+    return new Refusal(token ? "The service does not know this token." : first, "token");
   }
   if (status === 413) return new Refusal(sentence("The text is too long", message), "text");
-  if (status === 429 || status === 503) return new Refusal(`${sentence("The service is busy", message)} ${later(response)}`);
+  if (status === 429 || status === 503) {
+    return new Refusal(`${sentence("The service can’t take this now", message)} ${later(response)}`);
+  }
   if (status >= 500) return new Refusal(sentence(`The service failed (${status})`, message));
   return new Refusal(sentence("The service can’t use this", message ?? `status ${status}`), fieldOf(field));
 }

@@ -12,7 +12,7 @@ export class Legend {
       if (!button) return;
       const { label } = button.dataset;
       if (!this.off.delete(label)) this.off.add(label);
-      button.setAttribute("aria-pressed", String(!this.off.has(label)));
+      button.setAttribute("aria-pressed", String(this.wants(label)));
       onSwitch();
     });
   }
@@ -20,8 +20,9 @@ export class Legend {
   /** `counts`: label -> number of its mentions. What was switched off stays off. */
   show(counts, labels) {
     const buttons = labels.names.filter((label) => counts.has(label)).map((label) => {
-      const properties = { type: "button", className: `switch ${labels.classOf(label)}`, "data-label": label };
-      return element("button", { ...properties, "aria-pressed": String(!this.off.has(label)) }, label, " ", element("small"));
+      const className = `switch ${labels.classOf(label)}`;
+      const state = { "data-label": label, "aria-pressed": String(this.wants(label)) };
+      return element("button", { type: "button", className, ...state }, label, " ", element("small"));
     });
     this.root.querySelectorAll("button").forEach((button) => button.remove());
     this.root.append(...buttons);

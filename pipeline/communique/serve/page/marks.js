@@ -36,10 +36,11 @@ export class MarkedText {
 
   sentence(text, start, end) {
     const [from, to] = [text.units(start), text.units(end)];
-    const inner = text.text.slice(from, to);
+    const inner = text.text.slice(from, to); // its blanks may hold the end of a line, at which a block can end
+    const [first, last] = [to - inner.trimStart().length, from + inner.trimEnd().length];
     const pieces = this.piecesOf(stretch([start, end]));
     const made = () => pieces[pieces.push(element("span", { className: "sentence" })) - 1];
-    return { start: from + inner.length - inner.trimStart().length, end: from + inner.trimEnd().length, rank: 0, element: made };
+    return { start: first, end: last, rank: 0, element: made };
   }
 
   mark(text, mention, labels) {

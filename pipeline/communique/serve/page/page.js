@@ -133,7 +133,7 @@ byId("form").addEventListener("submit", (event) => {
   read();
 });
 byId("form").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("form").requestSubmit();
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.repeat) byId("form").requestSubmit();
 });
 byId("text").addEventListener("input", () => {
   count();

@@ -19,7 +19,7 @@ export class Result {
     this.thing = null;
     byId("least").addEventListener("input", () => this.onLeast());
     byId("all").addEventListener("click", () => this.chooseNothing());
-    byId("download").addEventListener("click", () => download(this.shown));
+    byId("download").addEventListener("click", () => download(this.shown, byId("result-title").textContent));
     byId("copy").addEventListener("click", async () => (byId("told").textContent = await copy(this.shown)));
   }
 
@@ -79,7 +79,8 @@ export class Result {
 
   summarise() {
     const [mentions, facts] = [this.shown.entities?.length ?? 0, this.shown.facts?.length ?? 0];
-    const nothing = this.least > 0 ? `Nothing is as certain as ${this.least.toFixed(2)}.` : "Nothing was found in this text.";
+    const uncertain = `Nothing is as certain as ${this.least.toFixed(2)}.`;
+    const nothing = this.least > 0 ? uncertain : "Nothing was found in this text.";
     const found = `${counted(mentions, "mark")}, ${counted(facts, "fact")}, ${counted(this.things.length, "thing")}.`;
     this.summary = mentions + facts ? found : nothing;
     byId("summary").textContent = this.summary;

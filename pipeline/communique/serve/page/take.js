@@ -4,11 +4,13 @@ import { element } from "./dom.js";
 
 const asJson = (release) => `${JSON.stringify(release, null, 2)}\n`;
 
-/** Save a release as a file named after its id. */
-export function download(release) {
+const WORDS = 8; // of a title in a file's name
+
+/** Save a release as a file named after its title. */
+export function download(release, title) {
   const url = URL.createObjectURL(new Blob([asJson(release)], { type: "application/json" }));
-  const name = String(release.id ?? "").replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[.-]+/, "") || "release";
-  element("a", { href: url, download: `${name}.json` }).click();
+  const words = title.toLowerCase().match(/[\p{L}\p{N}]+/gu)?.slice(0, WORDS) ?? ["release"];
+  element("a", { href: url, download: `${words.join("-").slice(0, 100)}.json` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
