@@ -767,6 +767,8 @@ def test_a_request_can_be_cancelled(tab, how):
 
 def test_the_newest_request_wins(tab):
     held = Held(tab)
+    given_up = []
+    tab.on("requestfailed", lambda request: given_up.append(request.post_data_json["text"]))
     for number, text in enumerate(("first", "second"), 1):
         field(tab).fill(text)
         button(tab, "Read it").click()
@@ -777,6 +779,7 @@ def test_the_newest_request_wins(tab):
     held.answer(0, "first")  # it was given up; a late answer changes nothing
     tab.wait_for_timeout(200)
     assert shown_text(tab) == "second" and "Done in" in tab.locator("#status").inner_text()
+    assert given_up == ["first"]
 
 
 # --- for everybody
