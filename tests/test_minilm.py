@@ -17,9 +17,7 @@ def minilm_config(root, encoder):
     """The shipped config with the tiny encoder and the band domain in its place."""
     config = load_config(root / "configs" / "minilm.cfg", interpolate=False)
     config["components"]["transformer"]["model"].update({"name": str(encoder), "package": None})
-    models = [config["components"][name]["model"] for name in ("pledges", "relations")]
-    for model in (*models, config["components"]["entities"]["model"]["tok2vec"]):
-        model["tok2vec"]["width"] = 16 + 64
+    config["components"]["entities"]["model"]["tok2vec"]["tok2vec"]["width"] = 16 + 64
     config["components"]["pledges"]["spans_key"] = "plans"
     config["initialize"]["components"] = {"relations": {"label_scheme": BAND_SCHEMA}}
     config["components"]["identity"]["labels"] = ["BAND", "SONG"]

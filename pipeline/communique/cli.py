@@ -427,15 +427,22 @@ def onnx(
         Optional[List[Path]], typer.Option(help="Releases to measure the encoder on, for int8; may be repeated.")
     ] = None,
     smoothing: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="How far outliers move from activations to weights, for int8.")
-    ] = 0.5,
+        Optional[float], typer.Option(min=0.0, max=1.0, help="How far outliers move from activations to weights.")
+    ] = None,
+    outlier: Annotated[
+        Optional[float], typer.Option(min=1.0, help="Reach beyond which channels keep 32 bits, against the others'.")
+    ] = None,
 ) -> None:
     """Write a pipeline whose encoder runs in ONNX Runtime, without torch; [bold]spacy.load[/bold] reads it."""
     from .annotate.run import load_model
     from .corpus.exchange import read_gold
     from .export.folder import check_replaceable, replace_folder
     from .export.onnx import export_onnx
+    from .export.quantise import Settings
     from .training import trim_strings
+
+    given = {"smoothing": smoothing, "outlier": outlier}
+    settings = Settings(**{key: value for key, value in given.items() if value is not None})
 
     def write(folder: Path) -> None:
         nlp.to_disk(folder)
@@ -444,7 +451,7 @@ def onnx(
     try:
         check_replaceable(output)
         measured = [release.text for release in read_gold(texts or [])]
-        nlp = export_onnx(load_model(model), precision, measured, smoothing)
+        nlp = export_onnx(load_model(model), precision, measured, settings)
         size = replace_folder(output, write)
     except DefectError as error:
         _print_defects(error.defects)

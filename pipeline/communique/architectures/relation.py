@@ -90,7 +90,8 @@ def _forward(model: Model[InT, Floats2d], X: InT, is_train: bool) -> Tuple[Float
     rows = pairs.features + OFFSETS[:-1]
     labels = pairs.labels[pairs.heads] * model.get_dim("labels") + pairs.labels[pairs.tails]
     features, signature = model.get_param("features"), model.get_param("signature")
-    total = head_out[pairs.heads] + tail_out[pairs.tails] + ops.gather_add(features, rows.astype("uint32")) + signature[labels]
+    total = head_out[pairs.heads] + tail_out[pairs.tails] + signature[labels]
+    total += ops.gather_add(ops.asarray2f(features), rows.astype("uint32"))
     callbacks = []
     for zone, (layer, (starts, ends, which)) in enumerate(zip(values, _zones(pairs))):
         value, bp_value = layer(tokens, is_train)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import onnxruntime
@@ -14,14 +15,13 @@ import srsly
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span
-from spacy.util import minibatch
 from spacy.vocab import Vocab
 from tokenizers import Tokenizer
 
 from ..errors import ConfigError
+from ..windows import sentence_windows
 
 GRAPH, TOKENIZER = "encoder.onnx", "tokenizer.json"
-Result = TypeVar("Result")
 FATAL = 4  # of ONNX Runtime's levels of logging: errors are raised, and need not be printed too
 NO_ENCODER = "there is no encoder in it yet; it comes from communique export onnx"
 
@@ -29,20 +29,17 @@ NO_ENCODER = "there is no encoder in it yet; it comes from communique export onn
 @Language.factory(
     "communique_onnx_encoder",
     assigns=["doc.tensor"],
-    default_config={"window": 192, "stride": 168, "max_pieces": 512, "threads": None},
+    default_config={"size": 160, "max_pieces": 512, "threads": None},
 )
-def make_onnx_encoder(
-    nlp: Language, name: str, window: int, stride: int, max_pieces: int, threads: Optional[int]
-) -> "OnnxEncoder":
-    return OnnxEncoder(nlp.vocab, name, window=window, stride=stride, max_pieces=max_pieces, threads=threads)
+def make_onnx_encoder(nlp: Language, name: str, size: int, max_pieces: int, threads: Optional[int]) -> "OnnxEncoder":
+    return OnnxEncoder(nlp.vocab, name, size=size, max_pieces=max_pieces, threads=threads)
 
 
 class OnnxEncoder(Pipe):
     """Writes the vectors of a pretrained encoder to ``doc.tensor``, shape (tokens, width).
 
-    A doc is read in windows of ``window`` tokens, one beginning every ``stride`` tokens, as spacy-transformers'
-    strided spans do; a token's vector is the mean of its word pieces in all windows that it stands in. Of a window's
-    word pieces the first ``max_pieces`` are read: only odd text has more.
+    A doc is read in windows of at most ``size`` tokens, see ``sentence_windows``; a token's vector is the mean of its
+    word pieces. Of a window's word pieces the first ``max_pieces`` are read: only odd text has more.
 
     Each window is run by itself, so that nothing is padded and, quantised or not, no text's vectors depend on its
     neighbours in a batch. ``threads`` windows are run at once, each on a core; None for as many as there are cores.
@@ -53,21 +50,20 @@ class OnnxEncoder(Pipe):
         vocab: Vocab,
         name: str = "transformer",
         *,
-        window: int = 192,
-        stride: int = 168,
+        size: int = 160,
         max_pieces: int = 512,
         threads: Optional[int] = None,
     ) -> None:
         self.vocab = vocab
         self.name = name
-        self.window, self.stride, self.max_pieces, self.threads = window, stride, max_pieces, threads
+        self.size, self.max_pieces, self.threads = size, max_pieces, threads
         self._graph = b""
         self._tokenizer: Any = None
         self._running: Optional[_Running] = None
 
     def load(self, graph: bytes, tokenizer: str) -> None:
-        """Take an ONNX graph with the inputs ``input_ids`` and ``attention_mask``, each of shape (1, word pieces), and
-        one output of shape (1, word pieces, width), and the JSON of a fast tokenizer.
+        """Take an ONNX graph with the input ``input_ids``, shape (1, word pieces), and one output of shape (1, word
+        pieces, width), and the JSON of a fast tokenizer.
 
         Raises ConfigError where the one or the other is none.
         """
@@ -94,52 +90,63 @@ class OnnxEncoder(Pipe):
         return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        docs: List[Doc]
-        for docs in minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
-            try:
-                self.set_annotations(docs, self.predict(docs))
-            except Exception as error:
-                self.get_error_handler()(self.name, self, docs, error)
-            else:
-                yield from docs
+        """Up to ``batch_size`` docs are read ahead, and encoded while the components behind this one do their work."""
+        begun: Deque[Tuple[Doc, List[Future[Any]]]] = deque()
+        try:
+            for doc in stream:
+                begun.append((doc, self._begin(doc)))
+                if len(begun) >= (batch_size if self.running.parallel else 1):
+                    yield from self._end(*begun.popleft())
+            while begun:
+                yield from self._end(*begun.popleft())
+        finally:
+            for _, futures in begun:
+                for future in futures:
+                    future.cancel()
 
-    def predict(self, docs: Sequence[Doc]) -> List[Any]:
+    def predict(self, docs: Iterable[Doc]) -> List[Any]:
         """Token vectors of each doc, shape (tokens, width)."""
-        running = self.running
-        sums = [np.zeros((len(doc), running.width), dtype="float32") for doc in docs]
-        counts = [np.zeros((len(doc), 1), dtype="float32") for doc in docs]
-        windows = [(d, span) for d, doc in enumerate(docs) for span in self.windows(doc)]
-        for (d, span), (tokens, rows, pieces) in zip(windows, running.map(self._encode, [s for _, s in windows])):
-            sums[d][span.start + tokens] += rows
-            counts[d][span.start + tokens, 0] += pieces
-        return [total / np.maximum(count, 1) for total, count in zip(sums, counts)]
+        begun = [self._begin(doc) for doc in docs]
+        return [self._joined([future.result() for future in futures]) for futures in begun]
 
     def set_annotations(self, docs: Iterable[Doc], vectors: Iterable[Any]) -> None:
         for doc, rows in zip(docs, vectors):
             doc.tensor = rows
 
-    def windows(self, doc: Doc) -> Iterator[Span]:
-        """The windows of a doc, the last one shorter than the others."""
-        for start in range(0, len(doc), self.stride):
-            yield doc[start : start + self.window]
-            if start + self.window >= len(doc):
-                return
+    def windows(self, doc: Doc) -> List[Span]:
+        return sentence_windows(doc, self.size)
 
     def feed(self, span: Span) -> Tuple[Dict[str, Any], Any]:
         """Inputs of the graph for a window, and (start, end) in characters of its word pieces."""
         encoding = self._tokenizer.encode(span.text)
         ids = np.asarray([encoding.ids[: self.max_pieces]], dtype="int64")
-        return {"input_ids": ids, "attention_mask": np.ones_like(ids)}, encoding.offsets[: self.max_pieces]
+        return {"input_ids": ids}, encoding.offsets[: self.max_pieces]
 
-    def _encode(self, span: Span) -> Tuple[Any, Any, Any]:
-        """For each token of a window that has word pieces: its number, the sum of their vectors, how many they are."""
+    def _begin(self, doc: Doc) -> List[Future[Any]]:
+        return [self.running.submit(self._encode, span) for span in self.windows(doc)]
+
+    def _end(self, doc: Doc, futures: List[Future[Any]]) -> Iterator[Doc]:
+        try:
+            self.set_annotations([doc], [self._joined([future.result() for future in futures])])
+        except Exception as error:
+            self.get_error_handler()(self.name, self, [doc], error)
+        else:
+            yield doc
+
+    def _joined(self, parts: Sequence[Any]) -> Any:
+        return np.concatenate(parts) if parts else np.zeros((0, self.running.width), dtype="float32")
+
+    def _encode(self, span: Span) -> Any:
+        """Vectors of a window's tokens, shape (tokens, width); zeros where one has no word piece that is read."""
         inputs, offsets = self.feed(span)
-        vectors = self.running.session.run(None, inputs)[0][0]
-        edges = np.asarray([(t.idx, len(t)) for t in span], dtype="int64")
-        pieces, tokens = align_pieces(edges, offsets)
-        begins = np.flatnonzero(np.diff(tokens, prepend=-1))
-        rows = np.add.reduceat(vectors[pieces], begins, axis=0) if len(begins) else vectors[:0]
-        return tokens[begins], rows, np.diff(begins, append=len(tokens))
+        found = self.running.session.run(None, inputs)[0][0]
+        pieces, tokens = align_pieces(np.asarray([(t.idx, len(t)) for t in span], dtype="int64"), offsets)
+        vectors = np.zeros((len(span), found.shape[1]), dtype="float32")
+        if len(tokens):
+            begins = np.flatnonzero(np.diff(tokens, prepend=-1))
+            sums = np.add.reduceat(found[pieces], begins, axis=0)
+            vectors[tokens[begins]] = sums / np.diff(begins, append=len(tokens))[:, None]
+        return vectors
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         message = {} if "model" in exclude or not self._graph else self._message()
@@ -173,7 +180,7 @@ class OnnxEncoder(Pipe):
         return {GRAPH: self._graph, TOKENIZER: self._tokenizer.to_str()}
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        names = ("window", "stride", "max_pieces", "threads")
+        names = ("size", "max_pieces", "threads")
         settings = {name: getattr(self, name) for name in names}
         return _restore, (self.vocab, self.name, settings, self.to_bytes())
 
@@ -214,10 +221,19 @@ class _Running:
         except Exception as err:  # the runtime's own classes have no common base
             raise ConfigError(f"{GRAPH} can't be run: {str(err).splitlines()[0]}") from err
         self.width: int = self.session.get_outputs()[0].shape[-1]
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx") if threads > 1 else None
+        self.parallel = threads > 1
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx") if self.parallel else None
 
-    def map(self, function: Callable[[Span], Result], spans: Sequence[Span]) -> Iterator[Result]:
-        return map(function, spans) if self._pool is None else self._pool.map(function, spans)
+    def submit(self, function: Callable[[Span], Any], span: Span) -> Future[Any]:
+        """What the function gives for a window, once it is there; with one thread, at once."""
+        if self._pool is not None:
+            return self._pool.submit(function, span)
+        done: Future[Any] = Future()
+        try:
+            done.set_result(function(span))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
 
 def multiplies_exactly(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -10,31 +10,34 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List
 
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.util import load_model_from_config
 from thinc.api import Config, Model
 
 from ..architectures.encoder import build_tensor_listener
 from ..components.onnx_encoder import OnnxEncoder
 from ..errors import ConfigError
+from .graph import drop_mask, split_layer_norms
+from .quantise import Settings, quantise
 
 TRANSFORMER = "communique_transformer"
 ENCODER = "communique_onnx_encoder"
 LISTENER = "spacy-transformers.TransformerListener.v1"
-STRIDED = "spacy-transformers.strided_spans.v1"
+WINDOWS = "communique.sentence_windows.v1"
 MEAN = "reduce_mean.v1"
 KINDS = ("bert",)
 PRECISIONS = ("fp32", "int8")
 OPSET = 17
 
 
-def export_onnx(nlp: Language, precision: str, texts: Iterable[str] = (), smoothing: float = 0.5) -> Language:
+def export_onnx(nlp: Language, precision: str, texts: Iterable[str] = (), settings: Settings = Settings()) -> Language:
     """A pipeline that finds what ``nlp`` finds, without torch. ``nlp`` itself can't be used afterwards.
 
-    precision: "fp32", or "int8" for an encoder of 8-bit weights, its activations quantised as they come. texts: what
-    int8 measures its activations on, some dozens of releases. smoothing: see ``quantise.smooth``.
+    precision: "fp32", or "int8" for an encoder of 8-bit weights and activations. texts: what int8 measures its
+    activations on, some dozens of releases. settings: how they are fitted into eight bits.
 
-    Raises ConfigError where ``nlp`` has not one transformer, of a kind that is known, its windows strided and its word
-    pieces pooled by their mean, where int8 has no texts, or where the extra is not installed.
+    Raises ConfigError where ``nlp`` has not one transformer, of a kind that is known, its windows cut at sentences and
+    its word pieces pooled by their mean, where int8 has no texts, or where the extra is not installed.
     """
     texts = [text for text in texts if text.strip()]
     if precision not in PRECISIONS:
@@ -51,17 +54,21 @@ def export_onnx(nlp: Language, precision: str, texts: Iterable[str] = (), smooth
         graph = trace(model.transformer, Path(folder))
         encoder.load(graph.read_bytes(), tokenizer)
         if precision == "int8":
-            from .quantise import quantise
-
-            docs = (nlp.make_doc(text) for text in texts)
-            feeds = (encoder.feed(span)[0] for doc in docs for span in encoder.windows(doc))
-            encoder.load(quantise(graph, feeds, smoothing), tokenizer)
+            feeds = (encoder.feed(span)[0] for doc in _read(exported, name, texts) for span in encoder.windows(doc))
+            encoder.load(quantise(graph, feeds, settings), tokenizer)
     exported.meta["encoder"] = {"runtime": "onnx", "precision": precision}
     return exported
 
 
 def _pipe(nlp: Language, name: str) -> Any:
     return dict(nlp.components)[name]
+
+
+def _read(nlp: Language, name: str, texts: Iterable[str]) -> Iterator[Doc]:
+    """Texts as the component of that name gets them."""
+    later = nlp.pipe_names[nlp.pipe_names.index(name) :]
+    with nlp.select_pipes(disable=later):
+        yield from nlp.pipe(texts)
 
 
 def _transformer(nlp: Language) -> str:
@@ -98,10 +105,9 @@ def _config(config: Config, name: str, width: int, pieces: int) -> Config:
     """The config of the exported pipeline: the encoder in the transformer's place, listeners on ``doc.tensor``."""
     changed = config.copy()
     spans = changed["components"][name]["model"]["get_spans"]
-    if spans.get("@span_getters") != STRIDED:
-        raise ConfigError(f"only windows by {STRIDED} can be exported, not by {spans.get('@span_getters')}")
-    windows = {"window": spans["window"], "stride": spans["stride"], "max_pieces": pieces}
-    changed["components"][name] = {"factory": ENCODER, **windows}
+    if spans.get("@span_getters") != WINDOWS:
+        raise ConfigError(f"only windows by {WINDOWS} can be exported, not by {spans.get('@span_getters')}")
+    changed["components"][name] = {"factory": ENCODER, "size": spans["size"], "max_pieces": pieces}
 
     def visit(section: Dict[str, Any]) -> None:
         for key, value in section.items():
@@ -129,10 +135,10 @@ def _listen_to_tensor(model: Model[Any, Any], width: int) -> None:
 
 
 def trace(transformer: Any, folder: Path) -> Path:
-    """Write the ONNX graph of a BERT of the transformers library, its attention and layer norms fused. Its inputs are
-    ``input_ids`` and ``attention_mask``, shape (windows, word pieces), its output has the shape (windows, word pieces,
-    width).
+    """Write the ONNX graph of a BERT of the transformers library, its attention fused. Its input is ``input_ids``, of
+    shape (windows, word pieces), its output has the shape (windows, word pieces, width).
     """
+    import onnx
     import torch
 
     try:
@@ -175,6 +181,10 @@ def trace(transformer: Any, folder: Path) -> Path:
             optimization_options=options,
             opt_level=0,
         ).save_model_to_file(str(fused))
+        model = onnx.load(fused)
+        drop_mask(model, "attention_mask")
+        split_layer_norms(model)
+        onnx.save(model, fused)
     return fused
 
 

@@ -2,221 +2,180 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional
 
 import numpy as np
 
-Ranges = Dict[str, Any]
+from .graph import DOMAIN, insert, products, readers, remove, replace, store, stored, tables, values
 
 SMALLEST = 1e-6
 LARGEST = 127
-DOMAIN = "com.microsoft"
-# What zero becomes and what the farthest value in activations, which are unsigned, as processors multiply them fastest.
-TWO_SIDED, ONE_SIDED = (128, 127), (0, 255)
-ONE_SIDED_SHARE = 0.25
+STEPS = 255
 
 
-def quantise(graph: Path, feeds: Iterable[Dict[str, Any]], smoothing: float) -> bytes:
+@dataclass(frozen=True)
+class Settings:
+    """How the activations are fitted into eight bits.
+
+    smoothing: from 0 to 1, the share of a channel's reach that goes over to its weights; alpha of SmoothQuant (Xiao et
+    al. 2023). outlier: channels that reach more than so many times as far as 99 % of them are computed apart, in 32
+    bits, after LLM.int8() (Dettmers et al. 2022).
+    """
+
+    smoothing: float = 0.75
+    outlier: float = 1.6
+
+
+@dataclass
+class Reach:
+    """Lowest and highest value of each channel of an activation, two arrays of shape (channels,)."""
+
+    lowest: Any
+    highest: Any
+
+    def widest(self) -> Any:
+        return np.maximum(np.maximum(self.highest, -self.lowest), SMALLEST)
+
+    def divided(self, scale: Any) -> "Reach":
+        return Reach(self.lowest / scale, self.highest / scale)
+
+
+def quantise(graph: Path, feeds: Iterable[Dict[str, Any]], settings: Settings) -> bytes:
     """The graph with 8-bit products and embeddings. Each column of the weights has a scale of its own, each row of the
-    embeddings too, and each word piece's activations, measured when they come. It takes one window at a time.
+    embeddings too, and each activation one that is fixed beforehand, so that nothing need be measured when it runs.
 
-    feeds: inputs of the graph to measure the reach of its activations on. smoothing: see ``smooth``.
+    feeds: inputs of the graph to measure the reach of its activations on.
     """
     import onnx
 
     model = onnx.load(graph)
-    lowest, highest = input_ranges(model, feeds)
-    lifted = lift(model, lowest, highest)
-    smooth(model, {name: np.maximum(highest[name], -lowest[name]) for name in highest}, smoothing, lifted)
-    quantise_products(model, lifted)
+    for name, reach in measure(model, feeds).items():
+        nodes = products(model)[name]
+        scale = smoothing_scale(reach.widest(), [values(model, n.input[1]) for n in nodes], settings.smoothing)
+        quantise_products(model, name, nodes, scale, reach.divided(scale), settings.outlier)
     quantise_tables(model)
     data: bytes = model.SerializeToString()
     return data
 
 
-def input_ranges(model: Any, feeds: Iterable[Dict[str, Any]]) -> Tuple[Ranges, Ranges]:
-    """Lowest and highest value of each channel, of every input that meets weights in a product."""
+def measure(model: Any, feeds: Iterable[Dict[str, Any]]) -> Dict[str, Reach]:
+    """How far every input reaches that meets weights in a product."""
     import onnx
     import onnxruntime
 
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
-    names = list(_products(model))
+    names = list(products(model))
     watched.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
-    lowest: Ranges = {}
-    highest: Ranges = {}
+    found: Dict[str, Reach] = {}
     for feed in feeds:
-        for name, values in zip(names, session.run(names, feed)):
-            rows = values.reshape(-1, values.shape[-1])
-            lowest[name] = np.minimum(lowest.get(name, np.inf), rows.min(axis=0))
-            highest[name] = np.maximum(highest.get(name, -np.inf), rows.max(axis=0))
-    return lowest, highest
+        for name, activations in zip(names, session.run(names, feed)):
+            rows = activations.reshape(-1, activations.shape[-1])
+            before = found.get(name, Reach(np.inf, -np.inf))
+            found[name] = Reach(
+                np.minimum(before.lowest, rows.min(axis=0)), np.maximum(before.highest, rows.max(axis=0))
+            )
+    return found
 
 
-def lift(model: Any, lowest: Ranges, highest: Ranges) -> Set[str]:
-    """Move inputs that reach hardly below zero, as those behind a GELU, up to it: none of their 8 bits is then spent on
-    a side that is empty. What that adds to a product is taken off again behind it.
+def smoothing_scale(reach: Any, weights: List[Any], strength: float) -> Any:
+    """What to divide the channels of an input by, and multiply the weights with, so that a few far-reaching channels
+    don't cost all others their precision. Shape (channels,).
+    """
+    heaviest = np.maximum(np.max([np.abs(w).max(axis=1) for w in weights], axis=0), SMALLEST)
+    scale = reach**strength / heaviest ** (1 - strength)
+    return (scale / np.exp(np.log(scale).mean())).astype("float32")
 
-    Returns the names of what the products read in their place, and moves their ranges along.
+
+def quantise_products(model: Any, name: str, nodes: List[Any], scale: Any, reach: Reach, outlier: float) -> None:
+    """Put 8-bit products in the place of all that read ``name``, whose channels reach so far once divided by the scale.
+
+    Activations are unsigned, as processors multiply them fastest; their zero is where their reach has it, so that none
+    of the 8 bits is spent on a side that is empty, as one is behind a GELU.
     """
     from onnx import helper
 
-    lifted = set()
-    for name, nodes in _products(model).items():
-        floor = lowest[name].min()
-        if floor < -ONE_SIDED_SHARE * np.median(highest[name]):
-            continue
-        higher = f"{name}_lifted"
-        _store(model, f"{name}_floor", np.float32(-floor))
-        _insert(model, nodes[0], [helper.make_node("Add", [name, f"{name}_floor"], [higher])])
-        for ranges in (lowest, highest):
-            ranges[higher] = ranges[name] - floor
-        for node in nodes:
-            output = node.output[0]
-            excess = floor * _values(model, node.input[1]).sum(axis=0)
-            node.input[0], node.output[0] = higher, f"{output}_lifted"
-            _store(model, f"{output}_excess", excess.astype("float32"))
-            take_off = helper.make_node("Add", [f"{output}_lifted", f"{output}_excess"], [output])
-            model.graph.node.insert(list(model.graph.node).index(node) + 1, take_off)
-        lifted.add(higher)
-    return lifted
+    widest = reach.widest()
+    apart = np.flatnonzero(widest > outlier * np.quantile(widest, 0.99))
+    kept = np.delete(np.stack([reach.lowest, reach.highest]), apart, axis=1)
+    low, high = min(float(kept[0].min()), 0.0), max(float(kept[1].max()), SMALLEST)
+    unit = store(model, f"{name}_unit", np.float32((high - low) / STEPS))
+    zero = store(model, f"{name}_zero", np.uint8(np.rint(-low * STEPS / (high - low))))
+    smooth = f"{name}_smooth"
+    steps = [
+        helper.make_node("Mul", [name, store(model, f"{name}_scale", 1 / scale)], [smooth]),
+        helper.make_node("QuantizeLinear", [smooth, unit, zero], [f"{name}_int8"]),
+    ]
+    if len(apart):
+        indices = store(model, f"{name}_apart", apart.astype("int64"))
+        steps.append(helper.make_node("Gather", [smooth, indices], [f"{name}_outliers"], axis=-1))
+    insert(model, nodes[0], steps)
+    for node in nodes:
+        rows = values(model, node.input[1]) * scale[:, None]
+        _quantise_product(model, node, [f"{name}_int8", unit, zero], rows, apart, f"{name}_outliers")
 
 
-def smooth(model: Any, reach: Ranges, strength: float, lifted: Set[str]) -> None:
-    """Divide the channels of each product's input by how far they reach, and multiply the weights accordingly, so that
-    a few far-reaching channels don't cost all others their precision. The product stays the same.
-
-    strength: from 0 to 1, the share of the reach that goes over to the weights; alpha of SmoothQuant (Xiao et al.
-    2023). What takes the place of a name in ``lifted`` is put there too.
-    """
-    from onnx import helper
-
-    for name, nodes in _products(model).items():
-        weight = np.max([np.abs(_values(model, node.input[1])).max(axis=1) for node in nodes], axis=0)
-        scale = np.maximum(reach[name], SMALLEST) ** strength / np.maximum(weight, SMALLEST) ** (1 - strength)
-        scale = (scale / np.exp(np.log(scale).mean())).astype("float32")
-        for node in nodes:
-            _store(model, node.input[1], _values(model, node.input[1]) * scale[:, None])
-        _store(model, f"{name}_scale", 1 / scale)
-        smoothed = f"{name}_smooth"
-        _insert(model, nodes[0], [helper.make_node("Mul", [name, f"{name}_scale"], [smoothed])])
-        for node in nodes:
-            node.input[0] = smoothed
-        if name in lifted:
-            lifted.add(smoothed)
-
-
-def quantise_products(model: Any, lifted: Set[str]) -> None:
-    """Put an 8-bit product in the place of each one with stored weights. A row of its input is a word piece."""
-    from onnx import helper
-
-    _store(model, "smallest", np.float32(SMALLEST))
-    _store(model, "once", np.float32(1))
-    _store(model, "flat", np.asarray([-1], dtype="int64"))
-    for side, (zero, farthest) in (("two", TWO_SIDED), ("one", ONE_SIDED)):
-        _store(model, f"{side}_zero", np.uint8(zero))
-        _store(model, f"{side}_unit", np.float32(1 / farthest))
-    for name, nodes in _products(model).items():
-        side = "one" if name in lifted else "two"
-        steps = [
-            helper.make_node("Abs", [name], [f"{name}_size"]),
-            helper.make_node("ReduceMax", [f"{name}_size"], [f"{name}_reach"], axes=[-1], keepdims=1),
-            helper.make_node("Max", [f"{name}_reach", "smallest"], [f"{name}_positive"]),
-            helper.make_node("Mul", [f"{name}_positive", f"{side}_unit"], [f"{name}_unit"]),
-            helper.make_node("Reshape", [f"{name}_unit", "flat"], [f"{name}_units"]),
-            helper.make_node("Shape", [f"{name}_units"], [f"{name}_rows"]),
-            helper.make_node("Expand", [f"{side}_zero", f"{name}_rows"], [f"{name}_zeros"]),
-            helper.make_node("QuantizeLinear", [name, f"{name}_units", f"{name}_zeros"], [f"{name}_int8"], axis=1),
-        ]
-        _insert(model, nodes[0], steps)
-        for node in nodes:
-            _quantise_product(model, node, name, f"{side}_zero")
-
-
-def _quantise_product(model: Any, node: Any, name: str, zero: str) -> None:
+def _quantise_product(model: Any, node: Any, inputs: List[str], rows: Any, apart: Any, outliers: str) -> None:
     from onnx import helper
 
     weights, output = node.input[1], node.output[0]
-    columns = _values(model, weights)
-    unit = np.maximum(np.abs(columns).max(axis=0), SMALLEST) / LARGEST
-    _remove(model, weights)
-    _store(model, f"{weights}_int8", np.rint(columns / unit).astype("int8"))
-    _store(model, f"{weights}_unit", unit.astype("float32"))
-    _store(model, f"{weights}_zero", np.zeros(len(unit), dtype="int8"))
-    factors = [f"{name}_int8", f"{weights}_int8", "once", f"{weights}_unit", zero, f"{weights}_zero"]
-    steps = [
-        helper.make_node("MatMulIntegerToFloat", factors, [f"{output}_units"], domain=DOMAIN),
-        helper.make_node("Mul", [f"{output}_units", f"{name}_unit"], [output]),
+    remove(model, weights)
+    eight = rows.copy()
+    eight[apart] = 0
+    unit = np.maximum(np.abs(eight).max(axis=0), SMALLEST) / LARGEST
+    activations, activation_unit, activation_zero = inputs
+    factors = [
+        activations,
+        store(model, f"{weights}_int8", np.rint(eight / unit).astype("int8")),
+        activation_unit,
+        store(model, f"{weights}_unit", unit.astype("float32")),
+        activation_zero,
+        store(model, f"{weights}_zero", np.zeros(len(unit), dtype="int8")),
     ]
-    _insert(model, node, steps)
-    model.graph.node.remove(node)
+    add = _bias(model, output)
+    if add is not None:
+        factors.append(add.input[1])
+        output = add.output[0]
+        model.graph.node.remove(add)
+    if not len(apart):
+        steps = [helper.make_node("MatMulIntegerToFloat", factors, [output], domain=DOMAIN)]
+    else:
+        exact = store(model, f"{weights}_apart", rows[apart].astype("float32"))
+        steps = [
+            helper.make_node("MatMulIntegerToFloat", factors, [f"{output}_most"], domain=DOMAIN),
+            helper.make_node("MatMul", [outliers, exact], [f"{output}_rest"]),
+            helper.make_node("Add", [f"{output}_most", f"{output}_rest"], [output]),
+        ]
+    replace(model, node, steps)
+
+
+def _bias(model: Any, output: str) -> Optional[Any]:
+    """The node that adds a bias to a product and is all that reads it: the 8-bit product can do so itself."""
+    nodes = readers(model)[output]
+    if len(nodes) == 1 and nodes[0].op_type == "Add" and nodes[0].input[1] in stored(model):
+        return nodes[0]
+    return None
 
 
 def quantise_tables(model: Any) -> None:
     """Store the embeddings, matrices of which rows are looked up, as 8-bit rows and a scale each."""
     from onnx import TensorProto, helper
 
-    for name in _tables(model):
-        rows = _values(model, name)
+    for name in tables(model):
+        rows = values(model, name)
         unit = np.maximum(np.abs(rows).max(axis=1, keepdims=True), SMALLEST) / LARGEST
-        _remove(model, name)
-        _store(model, f"{name}_int8", np.rint(rows / unit).astype("int8"))
-        _store(model, f"{name}_unit", unit.astype("float32"))
-        for node in [n for n in model.graph.node if name in n.input]:
+        remove(model, name)
+        eight = store(model, f"{name}_int8", np.rint(rows / unit).astype("int8"))
+        units = store(model, f"{name}_unit", unit.astype("float32"))
+        for node in readers(model)[name]:
             index, found = node.input[1], node.output[0]
             steps = [
-                helper.make_node("Gather", [f"{name}_int8", index], [f"{found}_int8"]),
+                helper.make_node("Gather", [eight, index], [f"{found}_int8"]),
                 helper.make_node("Cast", [f"{found}_int8"], [f"{found}_float"], to=TensorProto.FLOAT),
-                helper.make_node("Gather", [f"{name}_unit", index], [f"{found}_unit"]),
+                helper.make_node("Gather", [units, index], [f"{found}_unit"]),
                 helper.make_node("Mul", [f"{found}_float", f"{found}_unit"], [found]),
             ]
-            _insert(model, node, steps)
-            model.graph.node.remove(node)
-
-
-def _products(model: Any) -> Dict[str, List[Any]]:
-    """The products with stored weights, by their input."""
-    stored = {tensor.name for tensor in model.graph.initializer}
-    found: Dict[str, List[Any]] = {}
-    for node in model.graph.node:
-        if node.op_type == "MatMul" and node.input[1] in stored:
-            found.setdefault(node.input[0], []).append(node)
-    return found
-
-
-def _tables(model: Any) -> List[str]:
-    """Names of the float matrices that are only looked up."""
-    from onnx import TensorProto
-
-    uses: Dict[str, Set[str]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            uses.setdefault(name, set()).add(node.op_type)
-    floats = [t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) == 2]
-    return [t.name for t in floats if uses.get(t.name) == {"Gather"}]
-
-
-def _values(model: Any, name: str) -> Any:
-    from onnx import numpy_helper
-
-    return numpy_helper.to_array(next(t for t in model.graph.initializer if t.name == name))
-
-
-def _store(model: Any, name: str, values: Any) -> None:
-    from onnx import numpy_helper
-
-    _remove(model, name)
-    model.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
-
-
-def _remove(model: Any, name: str) -> None:
-    for tensor in [t for t in model.graph.initializer if t.name == name]:
-        model.graph.initializer.remove(tensor)
-
-
-def _insert(model: Any, before: Any, nodes: List[Any]) -> None:
-    position = list(model.graph.node).index(before)
-    for offset, node in enumerate(nodes):
-        model.graph.node.insert(position + offset, node)
+            replace(model, node, steps)
