@@ -7,7 +7,7 @@ attention; prefix sums of the weighted values give any pair's context in constan
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple, cast
 
 import numpy as np
 from spacy.tokens import Doc
@@ -91,7 +91,7 @@ def _forward(model: Model[InT, Floats2d], X: InT, is_train: bool) -> Tuple[Float
     labels = pairs.labels[pairs.heads] * model.get_dim("labels") + pairs.labels[pairs.tails]
     features, signature = model.get_param("features"), model.get_param("signature")
     total = head_out[pairs.heads] + tail_out[pairs.tails] + signature[labels]
-    total += ops.gather_add(ops.asarray2f(features), rows.astype("uint32"))
+    total += ops.gather_add(cast(Floats2d, features), rows.astype("uint32"))
     callbacks = []
     for zone, (layer, (starts, ends, which)) in enumerate(zip(values, _zones(pairs))):
         value, bp_value = layer(tokens, is_train)
