@@ -60,7 +60,8 @@ class OnnxEncoder(Pipe):
     ) -> None:
         self.vocab = vocab
         self.name = name
-        self.window, self.stride, self.max_pieces, self.threads = window, stride, max_pieces, threads
+        self.window, self.stride, self.max_pieces = window, stride, max_pieces
+        self._threads = threads
         self._graph = b""
         self._tokenizer: Any = None
         self._running: Optional[_Running] = None
@@ -79,6 +80,16 @@ class OnnxEncoder(Pipe):
         read.no_truncation()
         running = _Running(graph, self.threads or available_cores())
         self._graph, self._tokenizer, self._running = graph, read, running
+
+    @property
+    def threads(self) -> Optional[int]:
+        return self._threads
+
+    @threads.setter
+    def threads(self, threads: Optional[int]) -> None:
+        self._threads = threads
+        if self._running is not None:
+            self._running.use_threads(threads or available_cores())
 
     @property
     def running(self) -> "_Running":
@@ -214,6 +225,9 @@ class _Running:
         except Exception as err:  # the runtime's own classes have no common base
             raise ConfigError(f"{GRAPH} can't be run: {str(err).splitlines()[0]}") from err
         self.width: int = self.session.get_outputs()[0].shape[-1]
+        self.use_threads(threads)
+
+    def use_threads(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx") if threads > 1 else None
 
     def map(self, function: Callable[[Span], Result], spans: Sequence[Span]) -> Iterator[Result]:
