@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")}
 STARTS = 3  # a process that could not start so often in a row won't start
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two starts that fail
-LEAVE = 2.0  # seconds that an idle process gets to end by itself
 
 
 class WorkerError(CommuniqueError):
@@ -61,8 +60,10 @@ Result = Union[Annotated, Defect]
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What the processes have loaded: the pipeline's meta and its label scheme, see ``Schema.to_dict``."""
+    """What the processes have loaded: the name of the pipeline's folder, its meta, its label scheme as
+    ``Schema.to_dict`` gives it."""
 
+    folder: str
     meta: Dict[str, Any]
     schema: Dict[str, Any]
 
@@ -407,12 +408,6 @@ class WorkerPool:
             if self._ended:
                 return
             self._ended = True
-        idle = [w for w in self._workers if w.ready and w.job is None]
-        for worker in idle:
-            worker.pipe.close()
-        limit = time.monotonic() + LEAVE
-        for worker in idle:
-            worker.process.join(max(0.0, limit - time.monotonic()))
         error = self._error or WorkerError("the pool of processes is closed")
         with self._lock:
             jobs = [*self._jobs, *(w.job for w in self._workers if w.job is not None)]
@@ -454,7 +449,7 @@ def _load(load: bytes) -> "tuple[Language, Pipeline]":
     nlp = pickle.loads(load)()
     from .bridge import get_schema
 
-    return nlp, Pipeline(dict(nlp.meta), get_schema(nlp).to_dict())
+    return nlp, Pipeline(nlp.path.name if nlp.path else "", dict(nlp.meta), get_schema(nlp).to_dict())
 
 
 def _annotate(nlp: "Language", tasks: List[Task]) -> List[Result]:
