@@ -18,7 +18,7 @@ SHIP_small = rm -rf $(SHIPPED) && cp -r $(BEST) $(SHIPPED)
 SHIP_minilm = $(BIN)/communique export onnx $(BEST) $(SHIPPED) --texts corpus/dev
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup corpus train evaluate curve annotate ship test lint bench package clean
+.PHONY: help setup corpus train evaluate curve annotate ship test lint bench load package clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -87,6 +87,9 @@ lint: .make/minilm  ## ruff and mypy
 
 bench: .make/minilm  ## words a second of the pipelines, whole and by component: RELEASES=file.jsonl
 	$(BIN)/python tests/bench.py $(RELEASES)
+
+load: .make/dev  ## the service under load, beside the pipeline alone: RELEASES=file.jsonl, MODEL=name
+	$(BIN)/python tests/load.py $(RELEASES) --model $(MODEL) $(if $(SERVE),--config $(SERVE))
 
 package: .make/dev  ## build the wheel, with the model that ships
 	$(BIN)/python -m build --wheel --outdir dist

@@ -102,7 +102,7 @@ def share_cores(workers: Optional[int]) -> "tuple[int, int]":
     return count, max(1, cores // count)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Order:
     """What one call of ``submit`` asked for, and what is there of it so far."""
 
@@ -112,7 +112,7 @@ class _Order:
     future: "Future[List[Result]]" = field(default_factory=Future)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     """Part of an order that one process reads at once. deaths: of processes that read it."""
 
@@ -288,15 +288,21 @@ class WorkerPool:
 
     def _hand_out(self) -> None:
         for worker in self._workers:
-            if worker.ready and worker.job is None and (job := self._next_job()):
+            if worker.ready and worker.job is None and (job := self._next_job(self._can_spare(worker))):
                 worker.job, worker.due = job, time.monotonic() + self._release_seconds
                 with suppress(OSError):  # it has just died, which its sentinel will say too
                     worker.pipe.send(job.tasks())
 
-    def _next_job(self) -> Optional[_Job]:
+    def _can_spare(self, worker: _Worker) -> bool:
+        """Whether others could still be served if this process were ended by what it reads."""
+        others = [w for w in self._workers if w is not worker and w.failures < STARTS]
+        return not others or any(w.ready and not (w.job and w.job.deaths) for w in others)
+
+    def _next_job(self, suspects: bool) -> Optional[_Job]:
+        """The next batch; one that has ended a process before only where ``suspects`` may be read."""
         with self._lock:
-            while self._jobs:
-                job = self._jobs.popleft()
+            while job := next((job for job in self._jobs if suspects or not job.deaths), None):
+                self._jobs.remove(job)
                 if job.order.future.running() or job.order.future.set_running_or_notify_cancel():
                     return job
         return None
