@@ -88,7 +88,7 @@ lint: .make/minilm  ## ruff and mypy
 bench: .make/minilm  ## words a second of the pipelines, whole and by component: RELEASES=file.jsonl
 	$(BIN)/python tests/bench.py $(RELEASES)
 
-load: .make/dev  ## the service under load, beside the pipeline alone: RELEASES=file.jsonl, MODEL=name
+load: .make/dev  ## the service under load, beside the pipeline alone: RELEASES=file.jsonl, MODEL=name, SERVE=serve.cfg
 	$(BIN)/python tests/load.py $(RELEASES) --model $(MODEL) $(if $(SERVE),--config $(SERVE))
 
 package: .make/dev  ## build the wheel, with the model that ships

@@ -89,7 +89,7 @@ class Running:
 @contextmanager
 def serving(new_pool, token=None, **sections):
     """A service with these settings, {section: {key: value}}, on a port of its own."""
-    settings = load_settings(None, {"server": {"port": 0}, **sections})
+    settings = load_settings(None, {**sections, "server": {"port": 0, **sections.get("server", {})}})
     service = Service(settings, new_pool)
     listening = server._listen(settings)
     running = server.Server(server.server_config(settings, service, token), service)

@@ -24,8 +24,9 @@ from communique.cli import app as cli
 from communique.errors import ConfigError
 from communique.release import Release
 from communique.serve.auth import load_token
+from communique.serve.errors import ApiError
 from communique.serve.settings import DEFAULTS, load_settings
-from communique.workers import WorkerPool
+from communique.workers import Event, WorkerPool
 from poison import Poisoned
 from serving import LocalPool, command, head, read_all, ready, serving, until
 from test_workers import gone
@@ -157,6 +158,23 @@ def test_state_and_metrics(service):
     for name in ("batch_releases_bucket", "worker_restarts_total", "requests_in_flight", "workers_alive 2.0"):
         assert f"communique_{name}" in response.text
     assert service.metric('communique_requests_total{method="POST",path="/annotate",status="200"}') >= 1
+
+
+def test_the_page_is_served_to_all(bands, tmp_path, monkeypatch):
+    (tmp_path / "index.html").write_text("<!doctype html><title>Page</title>")
+    (tmp_path / "page.js").write_text("export default 1;")
+    (tmp_path.parent / "secret.txt").write_text("secret")
+    monkeypatch.setattr("communique.serve.app.FOLDER", tmp_path)
+    with serving(lambda tell: LocalPool(bands), token=TOKEN) as running:
+        index = running.client.get("/")
+        assert index.status_code == 200 and index.headers["content-type"].startswith("text/html")
+        assert "default-src 'self'" in index.headers["content-security-policy"]
+        script = running.client.get("/page/page.js")
+        assert script.status_code == 200 and "javascript" in script.headers["content-type"]
+        assert script.headers["x-content-type-options"] == "nosniff"
+        for path in ("/page/none.js", "/page/", "/page/%2e%2e/secret.txt", "/page/..%2fsecret.txt"):
+            error_of(running.client.get(path), 404, "path")
+        assert {line["path"] for line in running.requests()} == {"/", "/page"}
 
 
 # what is refused
@@ -741,8 +759,18 @@ def test_the_command_ends_well_under_load(folder, tmp_path):
     assert all(gone(pid) for pid in pids)
 
 
+def test_a_service_without_processes_ends(bands):
+    told = []
+    with serving(lambda tell: told.append(tell) or LocalPool(bands)) as running:
+        told[0](Event("broken", None, "the model is gone"))
+        until(lambda: running.server.should_exit)
+        assert running.service.failure == "the model is gone"
+        with pytest.raises(ApiError, match="the service has failed"):
+            running.service.pipeline()
+
+
 def test_what_is_not_finished_in_the_grace_is_answered(bands):
-    with serving(lambda tell: LocalPool(bands), server={"grace_seconds": 0.5, "port": 0}) as running:
+    with serving(lambda tell: LocalPool(bands), server={"grace_seconds": 0.5}) as running:
         running.pool.gate.clear()
         with ThreadPoolExecutor(1) as threads:
             asked = threads.submit(running.annotate, {"text": TEXT})

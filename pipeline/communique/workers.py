@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
+from .cores import available_cores
 from .errors import CommuniqueError, Defect
 from .release import Release
 
@@ -97,7 +98,7 @@ class ModelLoad:
 
 def share_cores(workers: Optional[int]) -> "tuple[int, int]":
     """(processes, threads of each): as many processes as cores where ``workers`` is None, and the cores shared out."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     count = workers or cores
     return count, max(1, cores // count)
 

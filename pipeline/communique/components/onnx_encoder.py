@@ -18,6 +18,7 @@ from spacy.util import minibatch
 from spacy.vocab import Vocab
 from tokenizers import Tokenizer
 
+from ..cores import available_cores
 from ..errors import ConfigError
 
 GRAPH, TOKENIZER = "encoder.onnx", "tokenizer.json"
@@ -242,8 +243,3 @@ def multiplies_exactly(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return "vnni" in cpuinfo.read_text("utf8")
     except OSError:
         return False
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

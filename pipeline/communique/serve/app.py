@@ -27,6 +27,7 @@ from .settings import Settings
 
 JSON = "application/json"
 FOLDER = Path(__file__).with_name("page")
+POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 CODES = {404: ("path", "there is nothing here"), 405: ("method", "the path has no such method")}
 MinConfidence = Annotated[
     float, Query(ge=0, le=1, description="Leave out mentions, relations and facts that are less certain.")
@@ -155,13 +156,13 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    """The page for people, where it is there."""
+    """The page for people, where it is there. It asks this service, and nobody else."""
     if FOLDER.is_dir():
         app.mount(PAGE, StaticFiles(directory=FOLDER), name="page")
 
         @app.get("/", include_in_schema=False)
         async def index() -> FileResponse:
-            return FileResponse(FOLDER / "index.html")
+            return FileResponse(FOLDER / "index.html", headers={"Content-Security-Policy": POLICY})
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -100,7 +100,8 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         main = threading.current_thread() is threading.main_thread()  # in others Python allows no handlers
-        before = {number: signal.signal(number, self.handle_exit) for number in SIGNALS if main}
+        heard = [number for number in SIGNALS if main and signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self.handle_exit) for number in heard}
         try:
             yield
         finally:
