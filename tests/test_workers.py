@@ -238,6 +238,17 @@ def test_no_process_outlives_its_parent(folder, tmp_path, end):
     assert len(pids) == 2 and all(gone(pid) for pid in pids)
 
 
+def test_a_script_without_a_guard_is_told(folder, tmp_path):
+    """Processes that are spawned import the script that made the pool, which then makes another."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.replace('__name__ == "__main__"', "True"))
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    args, env = [sys.executable, str(script), str(folder), "exit"], {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run(args, capture_output=True, text=True, env=env, timeout=50)
+    assert result.returncode == 1 and "ended with exit code 1 while it loaded the model" in result.stderr
+    assert "if __name__ == '__main__'" in result.stderr
+
+
 def test_the_processes_share_the_cores():
     cores = len(os.sched_getaffinity(0))
     assert share_cores(None) == (cores, 1)

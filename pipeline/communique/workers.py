@@ -275,17 +275,20 @@ class WorkerPool:
         now = time.monotonic()
         for worker in self._workers:
             if worker.process is None and worker.due is not None and worker.due <= now:
-                worker.pipe, theirs = self._context.Pipe()
-                arguments = (theirs, self._load)
-                worker.process = self._context.Process(target=_work, args=arguments, name="communique", daemon=True)
-                try:
-                    worker.process.start()
-                    worker.due = now + self._start_seconds
-                except OSError as err:
-                    worker.process = None
-                    self._failed_start(worker, f"no process can be started: {err.strerror}")
-                finally:
-                    theirs.close()
+                self._start_one(worker)
+
+    def _start_one(self, worker: _Worker) -> None:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(theirs, self._load), name="communique", daemon=True)
+        try:
+            process.start()
+        except Exception as err:
+            ours.close()
+            self._failed_start(worker, f"no process can be started: {' '.join(str(err).split())}")
+        else:
+            worker.process, worker.pipe, worker.due = process, ours, time.monotonic() + self._start_seconds
+        finally:
+            theirs.close()
 
     def _hand_out(self) -> None:
         for worker in self._workers:

@@ -36,7 +36,7 @@ EXAMPLES = {
     401: "send the token: Authorization: Bearer ...",
     405: "the path has no such method",
     408: "the body was not there after 30 seconds",
-    413: "more than 8,388,608 bytes: send fewer releases at once",
+    413: "more than 4,194,304 bytes: send fewer releases at once",
     415: "send JSON with Content-Type: application/json, not 'text/plain'",
     422: "the text is empty: leave it out",
     500: "the service failed: please report it",
