@@ -21,7 +21,7 @@ SHIP_small = rm -rf $(SHIPPED) && cp -r $(BEST) $(SHIPPED)
 SHIP_minilm = $(BIN)/communique export onnx $(BEST) $(SHIPPED) --texts corpus/dev
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup corpus train evaluate curve annotate ship test lint bench package build clean
+.PHONY: help setup corpus train evaluate curve annotate ship test lint bench load package build clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -108,6 +108,9 @@ lint: .make/minilm  ## ruff and mypy
 
 bench: .make/minilm .make/fresh-plain .make/fresh-torch  ## words/s, memory, sizes, start-up, scores: RELEASES=file.jsonl
 	$(BIN)/python tests/bench.py $(RELEASES) --plain .make/fresh-plain/bin/python --torch .make/fresh-torch/bin/python
+
+load: .make/dev  ## the service under load, beside the pipeline alone: RELEASES=file.jsonl, MODEL=name, SERVE=serve.cfg
+	$(BIN)/python tests/load.py $(RELEASES) --model $(MODEL) $(if $(SERVE),--config $(SERVE))
 
 package: .make/dev  ## the wheel of a pipeline and the code that runs it: CONFIG=small or minilm, MODEL=folder
 	$(BIN)/communique export wheel $(PACKED) dist --name communique_$(CONFIG) $(META:%=--meta %)

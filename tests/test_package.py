@@ -57,6 +57,12 @@ def test_the_base_install_needs_no_torch():
     assert base and not any(r.startswith(("torch", "spacy-transformers", "scipy", "transformers")) for r in base)
 
 
+def test_the_command_line_imports_no_service():
+    code = "import sys, communique.cli, communique.workers\nprint('\\n'.join(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"fastapi", "uvicorn", "numpy"} & set(result.stdout.split())
+
+
 def test_no_factory_imports_what_only_an_extra_installs():
     """spaCy imports all factories at once, of pipelines that need none of them too."""
     code = (

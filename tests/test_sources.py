@@ -102,6 +102,8 @@ BAD_LINES = [
     ),
     ("[" * 100_000, "json", "no JSON"),
     ('{"id": "a", "text": "T\\nb", "k": NaN}', "json", "NaN"),
+    ('{"id": "a", "text": "T\\nb", "k": -1e400}', "json", "-1e400 is too large"),
+    ('{"id": "a", "text": "T\\nb", "k": ' + "[" * 400 + "]" * 400 + "}", "json", "nested more than 100 levels"),
     ('{"id": "a", "text": "T\\nb\\ud800"}', "encoding", "half a surrogate pair"),
     ('{"id": "a", "text": "T\\nb", "k": ["\\udfff"]}', "encoding", "half a surrogate pair"),
     (
@@ -116,6 +118,14 @@ BAD_LINES = [
     ),
     ('{"id": "a", "text": "T\\nb", "entities": {"id": 0}}', "record", '"entities" must be a list'),
 ]
+
+
+def test_what_is_as_deep_as_allowed_goes_through(tmp_path, bands):
+    depth = 98  # the record and the list of releases that a service gets are levels too
+    line = '{"id": "a", "text": "T\\nb", "k": ' + "[" * depth + "]" * depth + "}"
+    (release,), bad = read(write(tmp_path, "x.jsonl", line))
+    (done,) = annotate(bands, [release])
+    assert not bad and json.loads(json.dumps(done.to_dict()))["k"] == json.loads(line)["k"]
 
 
 @pytest.mark.parametrize("line, code, message", BAD_LINES)

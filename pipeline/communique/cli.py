@@ -397,6 +397,40 @@ def evaluate(
 
 
 @app.command()
+def serve(
+    config: Annotated[
+        Optional[Path], typer.Option("--config", "-c", help="Config file with what differs from the defaults.")
+    ] = None,
+    model: Annotated[
+        Optional[str], typer.Option("--model", "-m", help="Name of a shipped model, a folder, or an installed package.")
+    ] = None,
+    host: Annotated[Optional[str], typer.Option(help="Address to listen at.")] = None,
+    port: Annotated[Optional[int], typer.Option(help="Port to listen at; 0: any that is free.")] = None,
+    workers: Annotated[Optional[int], typer.Option(help="Processes that hold the model.")] = None,
+) -> None:
+    """Annotate over HTTP until SIGTERM or Ctrl-C: see docs/serving.md.
+
+    The token that clients must have is taken from the environment variable COMMUNIQUE_TOKEN, or from the file that the
+    config names. Exit code 0: all that was taken was answered; 1: not all; 2: it could not be started.
+    """
+    try:
+        from .serve.server import run
+        from .serve.settings import load_settings
+    except ImportError as error:
+        _fail(CommuniqueError(f"{error.name} is not installed: pip install 'communique[serve]'"))
+    overrides: Dict[str, Dict[str, Any]] = {
+        "model": {"name": model},
+        "server": {"host": host, "port": port},
+        "workers": {"count": workers},
+    }
+    try:
+        code = run(load_settings(config, overrides))
+    except CommuniqueError as error:
+        _fail(error)
+    raise typer.Exit(code)
+
+
+@app.command()
 def calibrate(
     gold: Annotated[List[Path], typer.Argument(help="Gold releases that the pipeline was not trained on.")],
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a trained pipeline; its config is changed.")],

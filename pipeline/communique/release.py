@@ -8,6 +8,14 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 FIELDS = ("id", "title", "date", "source", "text", "entities", "relations", "facts")
 
 
+class FieldError(ValueError):
+    """Raised for a record with a field that is missing or of the wrong kind; ``field`` is its key."""
+
+    def __init__(self, message: str, field: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
 @dataclass(frozen=True)
 class Mention:
     """A labelled span of the text: ``text[start:end]``, offsets in code points."""
@@ -96,25 +104,24 @@ class Release:
     def from_dict(cls, data: Mapping[str, Any]) -> "Release":
         """Read the exchange format.
 
-        Raises ValueError with a message for the user where a field is missing or of the wrong kind.
+        Raises FieldError, a ValueError with a message for the user, where a field is missing or of the wrong kind, and
+        ValueError where the whole is no object.
         """
         if not isinstance(data, Mapping):
             raise ValueError(f"a release must be a JSON object, not {_kind(data)}")
         text = data.get("text")
         if not isinstance(text, str):
-            raise ValueError('no "text"' if text is None else f'"text" must be a string, not {_kind(text)}')
+            message = 'no "text"' if text is None else f'"text" must be a string, not {_kind(text)}'
+            raise FieldError(message, "text")
         name = data.get("id")
         if isinstance(name, bool) or not isinstance(name, (str, int)):
-            raise ValueError(
-                'no "id": each record needs one of its own'
-                if name is None
-                else f'"id" must be a string, not {_kind(name)}'
-            )
+            missing = 'no "id": each record needs one of its own'
+            raise FieldError(missing if name is None else f'"id" must be a string, not {_kind(name)}', "id")
         strings = {k: _string(data, k) for k in ("title", "date", "source")}
         mentions = [_mention(e, i, len(text)) for i, e in enumerate(_list(data, "entities"))]
         ids = [m.id for m in mentions]
         if len(set(ids)) != len(ids):
-            raise ValueError("two entities have the same id")
+            raise FieldError("two entities have the same id", "entities")
         relations = [_relation(r, i, set(ids)) for i, r in enumerate(_list(data, "relations"))]
         return cls(
             id=str(name),
@@ -148,9 +155,9 @@ def _mention(data: Any, index: int, length: int) -> Mention:
     where = f"entities[{index}]"
     values = [_integer(data, k, where) for k in ("id", "start_offset", "end_offset")]
     if not 0 <= values[1] < values[2] <= length:
-        raise ValueError(f"{where}: offsets {values[1]}-{values[2]} are not inside the text (0-{length})")
+        raise FieldError(f"{where}: offsets {values[1]}-{values[2]} are not inside the text (0-{length})", where)
     if not isinstance(data.get("label"), str):
-        raise ValueError(f'{where}: no "label"')
+        raise FieldError(f'{where}: no "label"', where)
     cluster = data.get("cluster")
     return Mention(
         values[0],
@@ -168,12 +175,12 @@ def _relation(data: Any, index: int, ids: "set[int]") -> Relation:
     head, tail = (_integer(data, k, where) for k in ("from_id", "to_id"))
     for value in (head, tail):
         if value not in ids:
-            raise ValueError(f"{where}: there is no entity with the id {value}")
+            raise FieldError(f"{where}: there is no entity with the id {value}", where)
     if not isinstance(data.get("type"), str):
-        raise ValueError(f'{where}: no "type"')
+        raise FieldError(f'{where}: no "type"', where)
     evidence = data.get("evidence")
     if evidence is not None and not (isinstance(evidence, list) and [type(v) for v in evidence] == [int, int]):
-        raise ValueError(f'{where}: "evidence" must be a list of two integers')
+        raise FieldError(f'{where}: "evidence" must be a list of two integers', where)
     return Relation(
         index if "id" not in data else _integer(data, "id", where),
         data["type"],
@@ -186,31 +193,31 @@ def _relation(data: Any, index: int, ids: "set[int]") -> Relation:
 
 def _integer(data: Any, key: str, where: str) -> int:
     if not isinstance(data, Mapping):
-        raise ValueError(f"{where} must be an object, not {_kind(data)}")
+        raise FieldError(f"{where} must be an object, not {_kind(data)}", where)
     value = data.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f'{where}: "{key}" must be an integer')
+        raise FieldError(f'{where}: "{key}" must be an integer', where)
     return value
 
 
 def _score(data: Mapping[str, Any], where: str) -> Optional[float]:
     value = data.get("score")
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise ValueError(f'{where}: "score" must be a number')
+        raise FieldError(f'{where}: "score" must be a number', where)
     return None if value is None else float(value)
 
 
 def _list(data: Mapping[str, Any], key: str) -> List[Any]:
     value = data.get(key) or []
     if not isinstance(value, list):
-        raise ValueError(f'"{key}" must be a list, not {_kind(value)}')
+        raise FieldError(f'"{key}" must be a list, not {_kind(value)}', key)
     return value
 
 
 def _string(data: Mapping[str, Any], key: str) -> Optional[str]:
     value = data.get(key)
     if value is not None and not isinstance(value, str):
-        raise ValueError(f'"{key}" must be a string, not {_kind(value)}')
+        raise FieldError(f'"{key}" must be a string, not {_kind(value)}', key)
     return value
 
 

@@ -12,6 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..bridge import from_doc, get_schema, set_record
+from ..components.onnx_encoder import OnnxEncoder
 from ..errors import CommuniqueError, ConfigError, Defect
 from ..release import Release
 
@@ -24,9 +25,10 @@ def shipped_models() -> List[str]:
     return sorted(p.name for p in root.iterdir() if (p / "meta.json").exists()) if root.is_dir() else []
 
 
-def load_model(name: Union[str, Path]) -> Language:
+def load_model(name: Union[str, Path], *, threads: Optional[int] = None) -> Language:
     """A pipeline by the name of a shipped model, a folder, or the name of an installed package.
 
+    threads: how many threads its encoder may use, where it has one in ONNX Runtime; None for what its config says.
     Raises ConfigError where there is none, or it is none of ours.
     """
     shipped = Path(str(files("communique"))) / "models" / str(name)
@@ -40,6 +42,10 @@ def load_model(name: Union[str, Path]) -> Language:
         known = ", ".join(shipped_models()) or "none"
         reason = str(err).strip().splitlines()[0] if str(err).strip() else type(err).__name__
         raise ConfigError(f"no model to load ({reason}); shipped with the package: {known}", file=str(name)) from err
+    if threads is not None:
+        for _, pipe in nlp.pipeline:
+            if isinstance(pipe, OnnxEncoder):
+                pipe.threads = threads
     return nlp
 
 

@@ -5,7 +5,6 @@ Every source yields a ``Release`` for each good record and a ``Defect`` for each
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import unicodedata
@@ -15,16 +14,11 @@ from typing import Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 from ..errors import Defect
 from ..release import Release
+from .records import UNDECODED, parse_json, refusal
 
 Item = Union[Release, Defect]
 RULE = re.compile(r"-+[ \t]*")
 DATE = re.compile(r"\s*date\s*(\d{4}-\d\d-\d\d)\s*\Z")
-HTML = re.compile(
-    r"<(?:!doctype|html|head|body|div|p|span|br|table|a|script)\b[^<>]*>|</(?:p|div|span|a|body|html)>", re.I
-)
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-SURROGATE = re.compile(r"[\ud800-\udfff]")
-UNDECODED = re.compile(r"[\udc80-\udcff]")
 SUFFIXES = (".jsonl", ".txt")
 STDIN = "-"
 SLUG_WORDS = 8
@@ -122,8 +116,8 @@ def _json_line(line: str, name: str, number: int, stem: str) -> Item:
     if UNDECODED.search(line):
         return Defect(name, number, 0, "encoding", "no UTF-8", "save it as UTF-8")
     try:
-        data = json.loads(line, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as err:
+        data = parse_json(line)
+    except ValueError as err:
         column = getattr(err, "colno", 0)
         return Defect(name, number, column, "json", f"no JSON: {getattr(err, 'msg', err)}", "one JSON object a line")
     try:
@@ -132,10 +126,6 @@ def _json_line(line: str, name: str, number: int, stem: str) -> Item:
         return Release.from_dict(data)
     except ValueError as err:
         return Defect(name, number, 0, "record", str(err), "see the exchange format in docs/formats.md")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed")
 
 
 def _listing(lines: List[str], name: str) -> Iterator[Tuple[int, Item]]:
@@ -189,25 +179,8 @@ def _slug(title: str) -> str:
 
 def _refusal(release: Release, file: str, line: int, max_chars: int) -> Optional[Defect]:
     """Why a release can't be annotated, or None."""
-
-    def defect(code: str, message: str, mend: str) -> Defect:
-        return Defect(file, line, 0, code, f"{release.id}: {message}", mend)
-
-    text = release.text
-    if not text.strip():
-        return defect("empty", "the text is empty", "leave it out")
-    if len(text) > max_chars:
-        return defect("length", f"{len(text):,} characters, more than {max_chars:,}", "split it, or raise --max-chars")
-    found = UNDECODED.search(text)
-    if found:
-        return defect("encoding", f"no UTF-8 at character {found.start()}", "save it as UTF-8")
-    if SURROGATE.search(json.dumps(release.to_dict(), ensure_ascii=False)):
-        return defect("encoding", "half a surrogate pair, which UTF-8 can't hold", "remove it")
-    found = CONTROL.search(text)
-    if found:
-        message = f"the control character U+{ord(found.group()):04X} at character {found.start()}"
-        return defect("control", message, "remove it")
-    found = HTML.search(text)
-    if found:
-        return defect("html", f"HTML ({found.group()[:20]}) where text was expected", "give its text only")
-    return None
+    found = refusal(release, max_chars)
+    if found is None:
+        return None
+    mend = f"{found.mend}, or raise --max-chars" if found.code == "length" else found.mend
+    return Defect(file, line, 0, found.code, f"{release.id}: {found.message}", mend)

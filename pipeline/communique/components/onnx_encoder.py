@@ -18,6 +18,7 @@ from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 from tokenizers import Tokenizer
 
+from ..cores import available_cores
 from ..errors import ConfigError
 from ..windows import sentence_windows
 
@@ -56,7 +57,8 @@ class OnnxEncoder(Pipe):
     ) -> None:
         self.vocab = vocab
         self.name = name
-        self.size, self.max_pieces, self.threads = size, max_pieces, threads
+        self.size, self.max_pieces = size, max_pieces
+        self._threads = threads
         self._graph = b""
         self._tokenizer: Any = None
         self._running: Optional[_Running] = None
@@ -75,6 +77,16 @@ class OnnxEncoder(Pipe):
         read.no_truncation()
         running = _Running(graph, self.threads or available_cores())
         self._graph, self._tokenizer, self._running = graph, read, running
+
+    @property
+    def threads(self) -> Optional[int]:
+        return self._threads
+
+    @threads.setter
+    def threads(self, threads: Optional[int]) -> None:
+        self._threads = threads
+        if self._running is not None:
+            self._running.use_threads(threads or available_cores())
 
     @property
     def running(self) -> "_Running":
@@ -221,6 +233,9 @@ class _Running:
         except Exception as err:  # the runtime's own classes have no common base
             raise ConfigError(f"{GRAPH} can't be run: {str(err).splitlines()[0]}") from err
         self.width: int = self.session.get_outputs()[0].shape[-1]
+        self.use_threads(threads)
+
+    def use_threads(self, threads: int) -> None:
         self.parallel = threads > 1
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx") if self.parallel else None
 
@@ -244,8 +259,3 @@ def multiplies_exactly(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return "vnni" in cpuinfo.read_text("utf8")
     except OSError:
         return False
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""The HTTP service: releases in, annotated releases out. Needs the extra ``[serve]``."""

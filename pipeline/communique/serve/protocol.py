@@ -1,0 +1,150 @@
+"""The connections: how many there may be, and how long a client may take. Uvicorn limits neither."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Callable, Optional
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from .errors import ApiError, unavailable
+from .settings import Limits
+
+LINGER = 1.0  # seconds in which a client that is refused can read why
+Refused = Callable[[ApiError], None]
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """A connection with limits.
+
+    A client has ``header_seconds`` for a request's first line and headers, and ``header_bytes``; ``body_seconds`` for
+    its body, though the answer may be there already; ``write_seconds`` to take some of an answer. refused: called with
+    each error that no route has seen.
+    """
+
+    def __init__(self, *args: Any, limits: Limits, refused: Refused, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.limits, self.refused = limits, refused
+        self._reading: Optional[asyncio.TimerHandle] = None
+        self._writing: Optional[asyncio.TimerHandle] = None
+        self._in_head = True
+        self._head_bytes = self._drained = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            self.connections.discard(self)
+            message = f"{self.limits.connections:,} connections are open already"
+            self._refuse(unavailable("connections", message, self.limits.retry_seconds))
+        else:
+            self._expect_head()
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        self._stop_reading()
+        self._resume()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing() or self.parser is None:
+            return
+        super().data_received(data)
+        if self._in_head and self._reading is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.header_bytes:
+                message = f"more than {self.limits.header_bytes:,} bytes of headers"
+                self._refuse(ApiError(431, "header-length", message))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._reading is None:
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._expect(self.limits.body_seconds, self._body_is_late)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if self.cycle.response_complete:  # read on, so that the client gets to reading the answer, but not forever
+            self._drained += len(body)
+            if self._drained > self.limits.body_bytes:
+                self.transport.close()
+
+    def on_message_complete(self) -> None:
+        self._drained = 0
+        self._stop_reading()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():  # what is still to be sent waits for the client
+            self.loop.call_later(self.limits.write_seconds, self.transport.abort)
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(self.limits.write_seconds, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._writing is None:
+            self._writing = self.loop.call_later(self.limits.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._resume()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(ApiError(400, "http", "this is no HTTP request"))
+
+    def _expect_head(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        self._expect(self.limits.header_seconds, self._head_is_late)
+
+    def _expect(self, seconds: float, otherwise: Callable[[], None]) -> None:
+        self._stop_reading()
+        self._reading = self.loop.call_later(seconds, otherwise)
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _resume(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
+    def _head_is_late(self) -> None:
+        if self._head_bytes or self.cycle is not None:
+            message = f"the headers were not there after {self.limits.header_seconds:g} seconds"
+            self._refuse(ApiError(408, "slow", message))
+        else:
+            self.transport.close()  # nothing was asked: nothing is said
+
+    def _body_is_late(self) -> None:
+        """Who reads the body has its own clock; nobody does where the answer went out before the body came in."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer in place of the app, and read no further."""
+        self._stop_reading()
+        if self.transport.is_closing():
+            return
+        self.refused(error)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what it would still send has no place to go
+            self.cycle.message_event.set()
+        body = error.body()
+        lines = [b"content-type: application/json", b"content-length: %d" % len(body), b"connection: close"]
+        lines += [f"{name}: {value}".encode() for name, value in error.headers.items()]
+        self.transport.write(STATUS_LINE[error.status] + b"\r\n".join(lines) + b"\r\n\r\n" + body)
+        self.parser = None  # type: ignore[assignment]
+        if self.transport.can_write_eof():
+            # closing at once would reset the connection where something unread has arrived, and the answer be lost
+            self.transport.write_eof()
+            self.loop.call_later(LINGER, self.transport.abort)
+        else:
+            self.transport.close()

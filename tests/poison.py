@@ -1,0 +1,40 @@
+"""Pipelines that misbehave where a text says so, loaded in the processes of a pool: see test_workers.py."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Optional
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from communique.annotate.run import load_model
+
+
+@Language.component("poison")
+def poison(doc: Doc) -> Doc:
+    """CRASH ends the process, PAUSE takes a second, SLEEP takes a minute, RAISE raises."""
+    words = doc.text.split()
+    if "CRASH" in words:
+        os._exit(3)
+    if "RAISE" in words:
+        raise ValueError(f"a text that says {doc.text!r}")
+    time.sleep(60 if "SLEEP" in words else 1 if "PAUSE" in words else 0)
+    return doc
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """Loads a model with the component ``poison`` in front; raises once the file ``broken`` is there."""
+
+    name: str
+    broken: Optional[str] = None
+
+    def __call__(self) -> Language:
+        if self.broken is not None and os.path.exists(self.broken):
+            raise OSError("the model is broken")
+        nlp = load_model(self.name)
+        nlp.add_pipe("poison", first=True)
+        return nlp
