@@ -29,8 +29,8 @@ class LocalPool:
     """A pool whose processes are threads of this one. While ``gate`` is closed what is submitted waits, and batches
     are kept to be looked at."""
 
-    def __init__(self, nlp, size=1):
-        self.nlp, self.size = nlp, size
+    def __init__(self, nlp, size=1, name="bands"):
+        self.nlp, self.size, self.name = nlp, size, name
         self.pipeline = None
         self.alive = 0
         self.gate = threading.Event()
@@ -40,7 +40,7 @@ class LocalPool:
         self.lock = threading.Lock()
 
     def start(self):
-        self.pipeline = Pipeline("bands", dict(self.nlp.meta), get_schema(self.nlp).to_dict())
+        self.pipeline = Pipeline(self.name, dict(self.nlp.meta), get_schema(self.nlp).to_dict())
         self.alive = self.size
 
     def close(self):

@@ -4,9 +4,7 @@ import json
 import random
 import re
 import shutil
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from time import monotonic
 
@@ -15,11 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from communique.annotate.run import annotate, load_model
-from communique.bridge import get_schema
 from communique.release import Release
 
 PAGE = files("communique") / "serve" / "page"
-KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 MODEL = {"name": "small", "version": "1.0"}
 PHONE = {"width": 360, "height": 740}
 
@@ -29,54 +25,13 @@ PHONE = {"width": 360, "height": 740}
 
 @contextmanager
 def serve(nlp):
-    """The address of a service that holds the pipeline: all that these tests need of the real one."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"nlp": nlp}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """The address of a service that holds the pipeline."""
+    for needed in ("fastapi", "uvicorn", "httptools", "prometheus_client"):
+        pytest.importorskip(needed)
+    from serving import LocalPool, serving
 
-
-class Handler(BaseHTTPRequestHandler):
-    nlp = None
-
-    def do_GET(self):
-        path = self.path.removeprefix("/page/") if self.path != "/" else "index.html"
-        if self.path == "/labels":
-            self.answer(200, json.dumps(label_scheme(get_schema(self.nlp))).encode())
-        elif re.fullmatch(r"[a-z]+\.[a-z]+", path) and (PAGE / path).is_file():
-            self.answer(200, (PAGE / path).read_bytes(), KINDS[path.split(".")[1]])
-        else:
-            self.answer(404, b"{}")
-
-    def do_POST(self):
-        data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        (found,) = annotate(self.nlp, [Release("release", data["text"], data.get("title"), data.get("date"))])
-        self.answer(200, json.dumps({"releases": [found.to_dict()], "model": MODEL}).encode())
-
-    def answer(self, status, body, kind="application/json"):
-        self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", "default-src 'self'")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
-def label_scheme(schema):
-    relations = [
-        {"type": r.name, "heads": r.heads, "tails": r.tails, "symmetric": r.symmetric} for r in schema.relations
-    ]
-    return {
-        "entities": schema.entities,
-        "spans": {"key": schema.span_key, "labels": schema.spans},
-        "relations": relations,
-    }
+    with serving(lambda tell: LocalPool(nlp, name="small")) as running:
+        yield f"{running.url}/"
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +204,7 @@ def test_an_empty_text_is_not_sent(tab):
         assert "Paste a press release first" in tab.locator("#text-problem").inner_text()
         assert field(tab).get_attribute("aria-invalid") == "true"
         assert tab.evaluate("document.activeElement.id") == "text"
-    assert asked == []
+    assert not [url for url in asked if url.endswith("/annotate")]
     field(tab).fill("Oslo")
     assert tab.locator("#text-problem").inner_text() == "" and field(tab).get_attribute("aria-invalid") == "false"
 
@@ -478,6 +433,24 @@ def test_offsets_are_code_points(tab, name):
     assert shown_text(tab) == text
     assert tab.locator("mark").evaluate("m => m.textContent") == text[slice(*shown_marks(tab)[0][:2])]
     assert shown_marks(tab) == marks_of({"entities": entities})
+
+
+def test_what_the_service_refuses_is_said_at_the_field(open_page):
+    tab = open_page(errors=["422"])
+    put(tab, "<script>window.ran = 1</script> Norway met <img src=x onerror='window.ran = 1'> Chile</b>")
+    with tab.expect_response("**/annotate") as response:
+        button(tab, "Read it").click()
+    assert response.value.status == 422
+    tab.wait_for_function("document.querySelector('#text-problem').textContent !== ''")
+    assert "HTML" in tab.locator("#text-problem").inner_text()
+    assert field(tab).get_attribute("aria-invalid") == "true"
+    assert tab.evaluate("window.ran") is None
+
+
+def test_a_text_as_long_as_the_service_takes(tab):
+    text = "Norway and Chile met in Oslo.\n" * 300
+    release = read(tab, text)
+    assert len(release["entities"]) > 500 and shown_marks(tab) == marks_of(release)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
