@@ -174,7 +174,7 @@ def test_one_seed_gives_one_transformer_pipeline(root, tiny_encoder, paths, tmp_
     small = narrowed(full, encoder_width=16)
     transformer = small["components"]["transformer"]["model"]
     transformer.update(name=str(tiny_encoder), package=None)
-    transformer["get_spans"].update(window=32, stride=28)  # its word pieces are letters, of which it takes 512
+    transformer["get_spans"]["size"] = 32  # its word pieces are letters, of which it takes 512
     type(full)(small).to_disk(tmp_path / "tiny.cfg")
     options = {**paths, "training.max_steps": 4, "training.eval_frequency": 4}
     other = start(root, ["communique", *command(tmp_path / "tiny.cfg", tmp_path / "other", options)])
