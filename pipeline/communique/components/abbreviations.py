@@ -54,8 +54,9 @@ class Abbreviations(Pipe):
 
     def __call__(self, doc: Doc) -> Doc:
         labels: Dict[str, Optional[Span]] = {}
+        ends = {ent.end: ent for ent in doc.ents}
         for definition in self.definitions(doc):
-            name = _entity_at_end(doc, definition)
+            name = ends.get(definition.end)
             if name is None or name.start <= definition.start:  # a part of the long form says nothing
                 labels.setdefault(doc[definition.short].text, name)
         if labels:
@@ -99,10 +100,6 @@ class Abbreviations(Pipe):
                 values[span_key(span.start, span.end, span.label_)] = other
         doc.set_ents([*kept, *(span for span, _ in added)])
         set_values(doc, "confidences", values)
-
-
-def _entity_at_end(doc: Doc, definition: Definition) -> Optional[Span]:
-    return next((e for e in doc.ents if e.start < definition.end == e.end), None)
 
 
 def _start_of_long_form(doc: Doc, short: str, bracket: Token) -> Optional[int]:

@@ -40,10 +40,13 @@ class Facts(Pipe):
         self.calibration = check_line(name, "calibration", calibration)
 
     def __call__(self, doc: Doc) -> Doc:
-        cluster = {tuple(m): c for c in doc._.clusters for m in c["mentions"]}
+        shared: Dict[Tuple[Any, ...], Dict[str, Any]] = {}  # what the mentions of a cluster have in common
+        for cluster in doc._.clusters:
+            members = [tuple(m) for m in cluster["mentions"]]
+            shared.update(dict.fromkeys(members, self._described(doc, members, cluster["id"])))
         facts: Dict[Tuple[str, Thing, Thing], Dict[str, Any]] = {}
         ends_of = {tuple(r[k]) for r in doc._.relations for k in ("head", "tail")}
-        things = {mention: self._thing(doc, mention, cluster) for mention in ends_of}
+        things = {mention: self._thing(doc, mention, shared) for mention in ends_of}
         for r in doc._.relations:
             ends = [things[tuple(r[k])] for k in ("head", "tail")]
             keys = [key for key, _ in ends]
@@ -62,20 +65,28 @@ class Facts(Pipe):
         doc._.facts = list(facts.values())
         return doc
 
-    def _thing(self, doc: Doc, mention: Tuple[Any, ...], clusters: Any) -> Tuple[Thing, Dict[str, Any]]:
-        found = clusters.get(mention)
-        members = [tuple(m) for m in found["mentions"]] if found else [mention]
+    def _described(self, doc: Doc, members: List[Tuple[Any, ...]], cluster: Any = None) -> Dict[str, Any]:
+        """A thing by all its mentions: called after the best of them, with the norm of the first that has one."""
         start, end, label = self._best(doc, members)
-        norms = doc._.norms
-        norm = next((norms[k] for k in (span_key(*m) for m in [mention, *members]) if k in norms), None)
         thing: Dict[str, Any] = {"name": doc[start:end].text, "label": label}
-        if found:
-            thing["cluster"] = found["id"]
+        if cluster is not None:
+            thing["cluster"] = cluster
+        norms = doc._.norms
+        norm = next((norms[k] for k in (span_key(*m) for m in members) if k in norms), None)
         if norm is not None:
             thing["norm"] = norm
-        if found:
-            return ("cluster", str(found["id"])), thing
-        return ("norm", f"{label} {norm}") if norm is not None else ("span", span_key(*mention)), thing
+        return thing
+
+    def _thing(self, doc: Doc, mention: Tuple[Any, ...], shared: Any) -> Tuple[Thing, Dict[str, Any]]:
+        """What a mention is a mention of, and a key for it. The mention's own norm goes before its cluster's."""
+        thing = dict(shared[mention] if mention in shared else self._described(doc, [mention]))
+        own = doc._.norms.get(span_key(*mention))
+        if own is not None:
+            thing["norm"] = own
+        if mention in shared:
+            return ("cluster", str(thing["cluster"])), thing
+        norm = thing.get("norm")
+        return ("norm", f"{thing['label']} {norm}") if norm is not None else ("span", span_key(*mention)), thing
 
     def _best(self, doc: Doc, members: List[Tuple[Any, ...]]) -> Tuple[int, int, str]:
         """The most telling mention: of a name label, capitalised, long, early."""
