@@ -76,6 +76,13 @@ def test_what_may_be_absent_is_not_null(document, service):
     assert "facts" not in schemas["AnnotatedRelease"]["required"]
 
 
+def test_what_was_annotated_is_told_from_what_failed(document):
+    """By a key that one has and the other can't have: so the types of generated clients can tell them apart."""
+    schemas = document["components"]["schemas"]
+    assert schemas["AnnotatedRelease"]["properties"]["error"] is False
+    assert "error" in schemas["FailedRelease"]["required"]
+
+
 def test_its_examples_work(document, service):
     body = document["paths"]["/annotate"]["post"]["requestBody"]["content"]["application/json"]
     for example in body["examples"].values():

@@ -5,7 +5,6 @@ import random
 import re
 import shutil
 from contextlib import contextmanager
-from importlib.resources import files
 from time import monotonic
 
 import pytest
@@ -15,22 +14,22 @@ from hypothesis import strategies as st
 from communique.annotate.run import annotate, load_model
 from communique.release import Release
 
-PAGE = files("communique") / "serve" / "page"
 MODEL = {"name": "small", "version": "1.0"}
 PHONE = {"width": 360, "height": 740}
+TOKEN = "s3cret"
 
 
 # --- a service to ask
 
 
 @contextmanager
-def serve(nlp):
+def serve(nlp, token=None):
     """The address of a service that holds the pipeline."""
     for needed in ("fastapi", "uvicorn", "httptools", "prometheus_client"):
         pytest.importorskip(needed)
     from serving import LocalPool, serving
 
-    with serving(lambda tell: LocalPool(nlp, name="small")) as running:
+    with serving(lambda tell: LocalPool(nlp, name="small"), token=token) as running:
         yield f"{running.url}/"
 
 
@@ -57,20 +56,37 @@ def service(nlp):
         yield address
 
 
+@pytest.fixture(scope="module")
+def guarded(nlp):
+    """The address of one that wants a token."""
+    with serve(nlp, TOKEN) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def most():
+    """Characters of a text that the service takes, as it comes."""
+    pytest.importorskip("pydantic")
+    from communique.serve.settings import load_settings
+
+    return load_settings().limits.chars
+
+
 @pytest.fixture
 def open_page(browser, service):
     """Opens the page. A test that uses it fails if the page says something on the console or asks another host."""
-    tabs, said, asked, expected = [], [], [], []
+    tabs, said, asked, expected, addresses = [], [], [], [], []
 
-    def open_it(*, errors=(), **options):
+    def open_it(*, errors=(), address=service, **options):
         expected.extend(errors)
+        addresses.append(address)
         tab = browser.new_context(reduced_motion="reduce", **options).new_page()
         tab.set_default_timeout(20_000)
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda request: asked.append(request.url))
         with tab.expect_response("**/labels"):
-            tab.goto(service)
+            tab.goto(address)
         tabs.append(tab)
         return tab
 
@@ -78,7 +94,7 @@ def open_page(browser, service):
     for tab in tabs:
         tab.context.close()
     assert [words for words in said if not any(re.search(e, words) for e in expected)] == []
-    assert {url for url in asked if not url.startswith((service, "blob:"))} == set()
+    assert {url for url in asked if not url.startswith((*addresses, "blob:"))} == set()
 
 
 @pytest.fixture
@@ -188,6 +204,10 @@ def facts_of(release):
     return [[f"{f['score']:.2f}", name(f["head"]), f["type"], name(f["tail"])] for f in release["facts"]]
 
 
+def wait_for_count(tab, words):
+    tab.wait_for_function("words => document.getElementById('count').textContent === words", arg=words)
+
+
 def widths(tab):
     return tab.evaluate("[document.documentElement.scrollWidth, innerWidth]")
 
@@ -252,9 +272,9 @@ def test_the_example_gives_the_text_back_that_it_replaced(tab):
     assert field(tab).input_value() == "Mine"
 
 
-def test_ctrl_enter_reads(tab):
+def test_ctrl_enter_reads(tab, most):
     field(tab).fill("Norway and Chile met in Oslo.")
-    assert tab.locator("#count").inner_text() == "29 characters"
+    wait_for_count(tab, f"29 of {most:,} characters")
     field(tab).press("Control+Enter")
     done(tab)
     assert shown_text(tab) == "Norway and Chile met in Oslo."
@@ -435,22 +455,17 @@ def test_offsets_are_code_points(tab, name):
     assert shown_marks(tab) == marks_of({"entities": entities})
 
 
-def test_what_the_service_refuses_is_said_at_the_field(open_page):
-    tab = open_page(errors=["422"])
+def test_html_is_refused_by_the_service_and_that_is_told_as_text(open_page):
+    tab = open_page(errors=["Failed to load resource"])
     put(tab, "<script>window.ran = 1</script> Norway met <img src=x onerror='window.ran = 1'> Chile</b>")
-    with tab.expect_response("**/annotate") as response:
-        button(tab, "Read it").click()
-    assert response.value.status == 422
-    tab.wait_for_function("document.querySelector('#text-problem').textContent !== ''")
-    assert "HTML" in tab.locator("#text-problem").inner_text()
+    button(tab, "Read it").click()
+    words = "The service can’t use this: HTML (<script>) where text was expected: give its text only."
+    assert problem(tab) == words == tab.locator("#text-problem").inner_text()
     assert field(tab).get_attribute("aria-invalid") == "true"
-    assert tab.evaluate("window.ran") is None
-
-
-def test_a_text_as_long_as_the_service_takes(tab):
-    text = "Norway and Chile met in Oslo.\n" * 300
-    release = read(tab, text)
-    assert len(release["entities"]) > 500 and shown_marks(tab) == marks_of(release)
+    assert tab.evaluate("[document.activeElement.id, window.ran ?? null]") == ["text", None]
+    assert tab.locator("main script").count() == 0
+    assert read(tab, "Norway met Chile.")["entities"]
+    assert tab.locator("#text-problem").inner_text() == ""
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -501,14 +516,51 @@ def drawing_tab(browser, service):
     tab.close()
 
 
-def test_characters_are_counted_as_python_counts_them(tab):
+def test_characters_are_counted_as_python_counts_them(tab, most):
     for text in TEXTS.values():
         shown = text.replace("\r\n", "\n").replace("\r", "\n")  # as a text field holds it
         put(tab, text)
-        assert tab.locator("#count").inner_text() == f"{len(shown)} characters"
+        wait_for_count(tab, f"{len(shown)} of {most:,} characters")
 
 
 # --- long texts
+
+
+@pytest.fixture(scope="module")
+def whole(service):
+    """The address of the service as users start it, its processes and their time limits with it."""
+    from serving import command, ready
+
+    with command("--model", "small", "--workers", "1") as (_, url, _):
+        ready(url)
+        yield f"{url}/"
+
+
+def test_a_text_as_long_as_the_service_takes(open_page, whole, most):
+    tab = open_page(address=whole)
+    button(tab, "Example").click()
+    example = field(tab).input_value()
+    text = (example * (most // len(example) + 1))[:most]
+    put(tab, text)
+    wait_for_count(tab, f"{most:,} of {most:,} characters")
+    tab.set_default_timeout(60_000)
+    release = read(tab)
+    assert release["text"] == text == shown_text(tab) and len(release["facts"]) > 1000
+    assert tab.locator("mark:not(.again)").count() == len(release["entities"])
+    assert tab.locator("#summary").inner_text().startswith(f"{len(release['entities']):,} marks")
+
+
+def test_a_text_that_is_longer_is_refused_and_can_be_cut(open_page, most):
+    tab = open_page(errors=["Failed to load resource"])
+    text = "Norway met Chile.\n" * (most // 18 + 1)
+    put(tab, text)
+    wait_for_count(tab, f"{len(text):,} of {most:,} characters, {len(text) - most} too many")
+    button(tab, "Read it").click()
+    assert problem(tab) == f"The service can’t use this: {len(text):,} characters, more than {most:,}: split it."
+    assert tab.evaluate("document.activeElement.id") == "text"
+    put(tab, "Norway met Chile.")
+    wait_for_count(tab, f"17 of {most:,} characters")
+    read(tab)
 
 
 def repeated(release, times, newline="\n"):
@@ -661,20 +713,13 @@ def test_a_service_that_is_away_is_told(open_page):
     read(tab)
 
 
-def test_a_token_is_asked_for_sent_and_kept_nowhere(open_page):
-    tab = open_page(errors=["Failed to load resource"])
-    tokens = []
-
-    def guard(route):
-        tokens.append(route.request.headers.get("authorization"))
-        if tokens[-1] == "Bearer s3cret":
-            route.continue_()
-        else:
-            route.fulfill(status=401, json=error_body("no token"))
-
-    tab.route("**/annotate", guard)
+def test_a_token_is_asked_for_sent_and_kept_nowhere(open_page, guarded, most):
+    tab = open_page(errors=["Failed to load resource"], address=guarded)
+    asked = []
+    tab.on("request", lambda request: asked.append((request.url, request.headers.get("authorization"))))
     token = tab.get_by_label("Token of the service")
-    assert not token.is_visible()
+    token.wait_for()
+    assert tab.locator("#count").inner_text() == "0 characters"
     field(tab).fill("Norway met Chile.")
     button(tab, "Read it").click()
     assert "asks for a token" in problem(tab)
@@ -682,12 +727,19 @@ def test_a_token_is_asked_for_sent_and_kept_nowhere(open_page):
     token.fill("wrong")
     button(tab, "Read it").click()
     tab.get_by_text("does not know this token").wait_for()
-    token.fill("s3cret")
+    token.fill(TOKEN)
     token.press("Enter")
     done(tab)
-    assert tokens == [None, "Bearer wrong", "Bearer s3cret"]
+    tokens = [token for url, token in asked if url.endswith(("annotate", "labels"))]
+    assert tokens == [None, "Bearer wrong", f"Bearer {TOKEN}", f"Bearer {TOKEN}"]  # the last is for the labels
+    wait_for_count(tab, f"17 of {most:,} characters")
     kept = tab.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie, location.href, history.state])")
-    assert "s3cret" not in kept
+    assert TOKEN not in kept
+
+
+def test_a_token_is_not_asked_for_where_none_is_needed(tab):
+    read(tab, "Norway met Chile.")
+    assert not tab.get_by_label("Token of the service").is_visible()
 
 
 def test_labels_have_colours_without_the_label_scheme(open_page):

@@ -144,6 +144,7 @@ def test_labels(service):
     assert answer["spans"] == {"key": "plans", "labels": ["PLAN"]}
     assert answer["relations"][0] == {"type": "PLAYED", "heads": ["BAND"], "tails": ["SONG"], "symmetric": False}
     assert [r["type"] for r in answer["relations"] if r["symmetric"]] == ["WITH"]
+    assert answer["limits"] == {"releases": 5, "chars": 1000, "body_bytes": 20_000}
     assert answer["model"]["name"] == "bands"
 
 

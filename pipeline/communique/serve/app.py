@@ -22,7 +22,7 @@ from .intake import check_headers, read_body, read_releases
 from .middleware import GONE, PAGE, Guard, Observe
 from .models import ANSWER, Annotations, Health, Labels, Readiness
 from .openapi import describe, errors, example, request_body
-from .service import Service, State, labels_of
+from .service import Service, labels_of
 from .settings import Settings
 
 JSON = "application/json"
@@ -124,8 +124,8 @@ def _add_labels(app: FastAPI, service: Service) -> None:
         responses=errors(401, 500, 503),
     )
     async def labels() -> Response:
-        """Labels of entities and spans, and types of relations with the labels that their ends may have."""
-        return Response(json.dumps(labels_of(service.pipeline())), media_type=JSON)
+        """Labels of entities and spans, types of relations with the labels of their ends, and a request's limits."""
+        return Response(json.dumps(labels_of(service.pipeline(), service.settings.limits)), media_type=JSON)
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
@@ -141,7 +141,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         service.pipeline()
         if not service.ready:
             raise unavailable("workers", "all processes are being replaced", service.settings.limits.retry_seconds)
-        return Readiness(status=State.ready.value, workers=service.pool.alive)
+        return Readiness(status="ready", workers=service.pool.alive)
 
     @app.get(
         "/metrics",

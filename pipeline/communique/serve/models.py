@@ -208,21 +208,30 @@ class RelationType(_Closed):
     symmetric: bool = Field(description="Whether it has no direction.")
 
 
+class RequestLimits(_Closed):
+    """What a request may hold."""
+
+    releases: int = Field(ge=1, description="How many releases.")
+    chars: int = Field(ge=1, description="Characters of a release’s text, in code points.")
+    body_bytes: int = Field(ge=1, description="Bytes of the whole body.")
+
+
 class Labels(_Closed):
-    """The label scheme of the model."""
+    """The label scheme of the model, and what may be asked of it."""
 
     entities: List[str]
     spans: SpanLabels
     relations: List[RelationType]
+    limits: RequestLimits
     model: Model
 
 
 class Health(_Closed):
-    status: str
+    status: Literal["ok"]
 
 
 class Readiness(_Closed):
-    status: str
+    status: Literal["ready"]
     workers: int = Field(ge=0, description="Processes that have the model loaded.")
 
 

@@ -12,7 +12,7 @@ from .. import __version__
 from .models import EXAMPLE, REQUESTS, Error
 from .settings import Settings
 
-NEVER: Dict[str, Any] = {"not": {}}  # of a key: it may not be there
+NEVER = False  # of a key: it may not be there. Generators of clients know no other way to say so
 REF = "#/components/schemas/{model}"
 NAMES = [model.__name__ for model in REQUESTS]
 SCHEME = "token"

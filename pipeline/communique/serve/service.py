@@ -18,7 +18,7 @@ from .errors import unavailable
 from .intake import count_words
 from .logs import log
 from .metrics import Metrics
-from .settings import Settings
+from .settings import Limits, Settings
 
 NAMELESS = "pipeline"  # spaCy's own name for them
 NewPool = Callable[[Callable[[Event], None]], WorkerPool]
@@ -149,13 +149,14 @@ def model_of(pipeline: Pipeline) -> Dict[str, Any]:
     return {**known, "communique_version": __version__}
 
 
-def labels_of(pipeline: Pipeline) -> Dict[str, Any]:
-    """The label scheme, as /labels has it."""
+def labels_of(pipeline: Pipeline, limits: Limits) -> Dict[str, Any]:
+    """The label scheme and the limits of a request, as /labels has them."""
     schema = pipeline.schema
     return {
         "entities": schema["entities"]["labels"],
         "spans": schema["spans"],
         "relations": [{"type": name, **signature} for name, signature in schema["relations"].items()],
+        "limits": limits.model_dump(include={"releases", "chars", "body_bytes"}),
         "model": model_of(pipeline),
     }
 

@@ -8,7 +8,7 @@ export class Refusal extends Error {
   }
 }
 
-/** The label scheme: {entities, spans: {labels}, relations: [{type}]}. Throws Refusal, or AbortError. */
+/** The label scheme: {entities, spans: {labels}, relations: [{type}], limits: {chars}}. Throws Refusal or AbortError. */
 export function askLabels(token, signal) {
   return ask("labels", { headers: headersFor(token), signal });
 }

@@ -67,6 +67,7 @@ async function readInto(text, own) {
   const { release, model } = await annotate(request, token, own.signal);
   scheme ??= await askLabels(token, own.signal).catch(() => null); // without it the labels have no order, no more
   if (running !== own) return;
+  showCount();
   result.show(release, scheme);
   byId("model").textContent = model ? `Read by the pipeline ${model.name} ${model.version}.` : "";
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
@@ -95,15 +96,23 @@ function cancel() {
   byId("text").focus();
 }
 
-function count() {
-  byId("count").textContent = counted(codePoints(byId("text").value), "character");
+/** How long the text is, of what the service takes at most where that is known. */
+function showCount() {
+  const [number, most] = [codePoints(byId("text").value), scheme?.limits?.chars];
+  const shown = most ? `${number.toLocaleString("en")} of ${counted(most, "character")}` : counted(number, "character");
+  byId("count").textContent = number > most ? `${shown}, ${(number - most).toLocaleString("en")} too many` : shown;
+  byId("count").classList.toggle("over", number > most);
+}
+
+function onText() {
+  showCount();
   if (byId("text").value.trim()) tellProblem("");
 }
 
 function fillIn({ text, date }) {
   byId("text").value = text;
   byId("date").value = date;
-  count();
+  onText();
 }
 
 /** The example takes the form's place, and gives it back. */
@@ -123,6 +132,7 @@ function nameExample() {
 async function begin() {
   try {
     scheme = await askLabels("");
+    showCount();
   } catch (error) {
     if (error.field === "token") byId("token-field").hidden = false;
   }
@@ -136,7 +146,7 @@ byId("form").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.repeat) byId("form").requestSubmit();
 });
 byId("text").addEventListener("input", () => {
-  count();
+  onText();
   nameExample();
 });
 byId("example").addEventListener("click", swapExample);
@@ -146,5 +156,5 @@ document.addEventListener("keydown", (event) => {
   if (running) cancel();
   else result.chooseNothing();
 });
-count();
+showCount();
 begin();
