@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -758,6 +760,25 @@ def test_the_command_ends_well_under_load(folder, tmp_path):
     assert statuses.count(200) == len(taken)
     assert json.loads(lines[-1])["event"] == "stopped" and json.loads(lines[-1])["unfinished"] == 0
     assert all(gone(pid) for pid in pids)
+
+
+STOPPED_AT_ONCE = """
+import os, signal, sys
+from communique.serve import server
+from communique.serve.settings import load_settings
+
+def log(event, **fields):
+    if event == "listening":
+        os.kill(os.getpid(), signal.SIGTERM)
+
+server.log = log
+sys.exit(server.run(load_settings(None, {"server": {"port": 0}, "model": {"name": sys.argv[1]}})))
+"""
+
+
+def test_a_signal_counts_as_soon_as_the_service_says_that_it_listens(folder):
+    result = subprocess.run([sys.executable, "-c", STOPPED_AT_ONCE, str(folder)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_service_without_processes_ends(bands):

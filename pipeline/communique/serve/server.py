@@ -43,9 +43,6 @@ def run(settings: Settings) -> int:
     service = Service(settings)
     server = Server(server_config(settings, service, token), service)
     service.on_failure = server.stop
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    log("listening", url=f"http://{shown}:{port}", model=settings.model.name, workers=service.pool.size)
     server.run([listening])
     if service.failure is not None and service.pool.pipeline is None:
         raise ConfigError(service.failure)
@@ -96,6 +93,14 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
+
+    async def startup(self, sockets: Optional[List[socket.socket]] = None) -> None:
+        """Signals are heard by now: who reads that we listen may send one."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            log("listening", url=url, model=self.service.settings.model.name, workers=self.service.pool.size)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
