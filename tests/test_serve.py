@@ -503,6 +503,24 @@ def strict(bands):
         yield running
 
 
+def test_a_blank_line_does_not_keep_an_idle_connection(strict):
+    with strict.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"\r\n")
+        connection.settimeout(10)
+        while connection.recv(65536):  # an answer that says why, or none; then the end
+            pass
+
+
+def test_settings_are_finite(tmp_path):
+    from communique.serve.settings import load_settings
+
+    (tmp_path / "serve.cfg").write_text("[server]\ngrace_seconds = 1e400\n")
+    with pytest.raises(ConfigError, match="grace_seconds"):
+        load_settings(tmp_path / "serve.cfg", {})
+
+
 def trickle(connection, data, seconds=0.1):
     """Send byte by byte, until the other side has had enough."""
     try:
@@ -724,7 +742,7 @@ def test_a_killed_process_costs_no_answer(folder):
 
 def test_the_command_ends_well_under_load(folder, tmp_path):
     config = tmp_path / "serve.cfg"
-    config.write_text(f'[model]\nname = "{folder}"\n[workers]\ncount = 2\n[server]\ndrain_seconds = 1.0\n')
+    config.write_text(f'[model]\nname = "{folder}"\n[workers]\ncount = 2\n[server]\ndrain_seconds = 5.0\n')
     with command("--config", config) as (process, url, lines):
         ready(url)
         pids = [json.loads(line)["pid"] for line in lines if '"worker ready"' in line]

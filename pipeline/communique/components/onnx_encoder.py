@@ -128,14 +128,15 @@ class OnnxEncoder(Pipe):
     def windows(self, doc: Doc) -> List[Span]:
         return sentence_windows(doc, self.size)
 
-    def feed(self, span: Span) -> Tuple[Dict[str, Any], Any]:
-        """Inputs of the graph for a window, and (start, end) in characters of its word pieces."""
-        encoding = self._tokenizer.encode(span.text)
+    def feed(self, text: str) -> Tuple[Dict[str, Any], Any]:
+        """Inputs of the graph for a window's text, and (start, end) in characters of its word pieces."""
+        encoding = self._tokenizer.encode(text)
         ids = np.asarray([encoding.ids[: self.max_pieces]], dtype="int64")
         return {"input_ids": ids}, encoding.offsets[: self.max_pieces]
 
     def _begin(self, doc: Doc) -> List[Future[Any]]:
-        return [self.running.submit(self._encode, span) for span in self.windows(doc)]
+        """The threads get text and numbers: the doc itself may be gone, with its memory, before they are done."""
+        return [self.running.submit(self._encode, span.text, _edges(span)) for span in self.windows(doc)]
 
     def _end(self, doc: Doc, futures: List[Future[Any]]) -> Iterator[Doc]:
         try:
@@ -148,12 +149,12 @@ class OnnxEncoder(Pipe):
     def _joined(self, parts: Sequence[Any]) -> Any:
         return np.concatenate(parts) if parts else np.zeros((0, self.running.width), dtype="float32")
 
-    def _encode(self, span: Span) -> Any:
+    def _encode(self, text: str, edges: Any) -> Any:
         """Vectors of a window's tokens, shape (tokens, width); zeros where one has no word piece that is read."""
-        inputs, offsets = self.feed(span)
+        inputs, offsets = self.feed(text)
         found = self.running.session.run(None, inputs)[0][0]
-        pieces, tokens = align_pieces(np.asarray([(t.idx, len(t)) for t in span], dtype="int64"), offsets)
-        vectors = np.zeros((len(span), found.shape[1]), dtype="float32")
+        pieces, tokens = align_pieces(edges, offsets)
+        vectors = np.zeros((len(edges), found.shape[1]), dtype="float32")
         if len(tokens):
             begins = np.flatnonzero(np.diff(tokens, prepend=-1))
             sums = np.add.reduceat(found[pieces], begins, axis=0)
@@ -201,6 +202,11 @@ def _restore(vocab: Vocab, name: str, settings: Dict[str, Any], data: bytes) -> 
     return OnnxEncoder(vocab, name, **settings).from_bytes(data)
 
 
+def _edges(span: Span) -> Any:
+    """(start, length) in characters of each token of a window, shape (tokens, 2)."""
+    return np.asarray([(token.idx, len(token)) for token in span], dtype="int64")
+
+
 def align_pieces(edges: Any, offsets: Sequence[Tuple[int, int]]) -> Tuple[Any, Any]:
     """Which word piece belongs to which token: two arrays of equal length, (pieces, tokens), tokens never falling.
 
@@ -239,13 +245,13 @@ class _Running:
         self.parallel = threads > 1
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="onnx") if self.parallel else None
 
-    def submit(self, function: Callable[[Span], Any], span: Span) -> Future[Any]:
-        """What the function gives for a window, once it is there; with one thread, at once."""
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """What the function gives, once it is there; with one thread, at once."""
         if self._pool is not None:
-            return self._pool.submit(function, span)
+            return self._pool.submit(function, *args)
         done: Future[Any] = Future()
         try:
-            done.set_result(function(span))
+            done.set_result(function(*args))
         except Exception as error:
             done.set_exception(error)
         return done

@@ -54,7 +54,9 @@ def export_onnx(nlp: Language, precision: str, texts: Iterable[str] = (), settin
         graph = trace(model.transformer, Path(folder))
         encoder.load(graph.read_bytes(), tokenizer)
         if precision == "int8":
-            feeds = (encoder.feed(span)[0] for doc in _read(exported, name, texts) for span in encoder.windows(doc))
+            feeds = (
+                encoder.feed(span.text)[0] for doc in _read(exported, name, texts) for span in encoder.windows(doc)
+            )
             encoder.load(quantise(graph, feeds, settings), tokenizer)
     exported.meta["encoder"] = {"runtime": "onnx", "precision": precision}
     return exported

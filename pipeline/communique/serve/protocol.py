@@ -54,6 +54,8 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._head_bytes > self.limits.header_bytes:
                 message = f"more than {self.limits.header_bytes:,} bytes of headers"
                 self._refuse(ApiError(431, "header-length", message))
+        elif self._reading is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect_head()  # blank lines begin no request, but have stopped the clock of the idle connection
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -15,7 +15,7 @@ DEFAULTS = Path(__file__).with_name("serve.cfg")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ModelSettings(_Section):
