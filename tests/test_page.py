@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 from contextlib import contextmanager
 from time import monotonic
 
@@ -31,18 +30,6 @@ def serve(nlp, token=None):
 
     with serving(lambda tell: LocalPool(nlp, name="small"), token=token) as running:
         yield f"{running.url}/"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

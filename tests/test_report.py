@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import shutil
 from collections import Counter
 from dataclasses import replace
 from html import unescape
@@ -544,18 +543,6 @@ def test_the_report_needs_matplotlib_and_says_so_before_the_work(trained, tmp_pa
 
 
 # --- in a browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def test_the_page_in_a_browser(browser, tmp_path, gold, guess, schema):

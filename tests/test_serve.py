@@ -513,6 +513,12 @@ def test_a_blank_line_does_not_keep_an_idle_connection(strict):
             pass
 
 
+def test_headers_are_counted_when_they_come_in_one_piece(strict):
+    with strict.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\nX-Long: " + b"x" * 5000 + b"\r\n\r\n")
+        assert raw_error(connection) == (431, "header-length")
+
+
 def test_settings_are_finite(tmp_path):
     from communique.serve.settings import load_settings
 

@@ -28,7 +28,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._reading: Optional[asyncio.TimerHandle] = None
         self._writing: Optional[asyncio.TimerHandle] = None
         self._in_head = True
-        self._head_bytes = self._drained = 0
+        self._head_bytes = self._named_bytes = self._drained = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,17 +52,27 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._in_head and self._reading is not None:
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.header_bytes:
-                message = f"more than {self.limits.header_bytes:,} bytes of headers"
-                self._refuse(ApiError(431, "header-length", message))
+                self._refuse(self._head_is_long())
         elif self._reading is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_head()  # blank lines begin no request, but have stopped the clock of the idle connection
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._named_bytes = 0
         if self._reading is None:
             self._expect_head()
 
+    def on_url(self, url: bytes) -> None:
+        self._named_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._named_bytes += len(name) + len(value)
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        if self._named_bytes > self.limits.header_bytes:  # they came in one piece with what ends them
+            raise ValueError  # to the parser, which then has its 400 sent
         self._in_head = False
         self._expect(self.limits.body_seconds, self._body_is_late)
         super().on_headers_complete()
@@ -98,7 +108,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._resume()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(ApiError(400, "http", "this is no HTTP request"))
+        long = self._named_bytes > self.limits.header_bytes
+        self._refuse(self._head_is_long() if long else ApiError(400, "http", "this is no HTTP request"))
+
+    def _head_is_long(self) -> ApiError:
+        return ApiError(431, "header-length", f"more than {self.limits.header_bytes:,} bytes of headers")
 
     def _expect_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
