@@ -616,7 +616,7 @@ def test_too_many_connections(strict):
 
 
 def test_a_client_that_does_not_take_its_answer(bands):
-    limits = {**SLOW, "header_bytes": 32768, "request_seconds": 60.0}
+    limits = {**SLOW, "header_bytes": 32768, "body_seconds": 60.0, "request_seconds": 60.0}
     with serving(lambda tell: LocalPool(bands), limits=limits) as running:
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
