@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 
 from communique.annotate.run import annotate, load_model
-from communique.annotate.sources import read_inputs
+from communique.annotate.sources import Reading, read_inputs
 from communique.release import Release
 from serving import command, ready
 
@@ -42,7 +42,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
-    releases = [r for r in read_inputs([options.releases], max_chars=200_000) if isinstance(r, Release)]
+    records = read_inputs([options.releases], Reading(max_chars=100_000, line_bytes=1 << 26), {})
+    releases = [record.item for record in records if isinstance(record.item, Release)]
     releases = [Release(r.id, r.text, r.title, r.date, r.source) for r in releases]
     if not releases:
         sys.exit(f"{options.releases}: no releases")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from spacy.tokens.underscore import Underscore
 
-from communique.annotate.run import load_model, shipped_models
+from communique.annotate.models import shipped_models
+from communique.annotate.run import load_model
 from communique.training import provenance
 
 SHIPPED = {"minilm": 35, "small": 12}  # MB at most

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from communique.annotate.run import annotate
-from communique.annotate.sources import read_inputs
+from communique.annotate.sources import Reading, read_inputs
 from communique.errors import Defect
 from communique.release import Release
 
+LINE_BYTES = 10_000_000
 LISTING = """-
 Korea and Chile hold talks
 The ministers met. They agreed. date2026-03-02
@@ -27,7 +28,7 @@ date2026-03-03
 
 
 def read(*paths, max_chars=1_000_000):
-    items = list(read_inputs(map(str, paths), max_chars=max_chars))
+    items = [record.item for record in read_inputs(map(str, paths), Reading(max_chars, LINE_BYTES), {})]
     good = [i for i in items if isinstance(i, Release)]
     return good, [i for i in items if isinstance(i, Defect)]
 
@@ -200,7 +201,7 @@ def test_listing_round_trip(tmp_path_factory, blocks):
 def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("any")
     for name in ("x.txt", "x.jsonl"):
-        for item in read_inputs([str(write(folder, name, data))], max_chars=100):
+        for *_, item, _ in read_inputs([str(write(folder, name, data))], Reading(100, LINE_BYTES), {}):
             assert isinstance(item, (Release, Defect))
             assert "\n" not in str(item) if isinstance(item, Defect) else item.text.strip()
 

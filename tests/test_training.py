@@ -15,11 +15,12 @@ from spacy.util import load_config
 from typer.testing import CliRunner
 
 from communique.cli import app
+from communique.console import clock
 from communique.corpus.exchange import load_tokenizer, read_gold, to_docbin
 from communique.errors import Interrupted
 from communique.interrupts import interruptible
 from communique.loop import Evaluation, Step
-from communique.progress import Pace, TrainingProgress, clock, plan_steps
+from communique.progress import Pace, TrainingProgress, plan_steps
 from communique.schema import Schema
 from communique.workplace import Workplace, workplace
 

@@ -9,12 +9,11 @@ from typing import Annotated, Any, Dict, Iterable, List, NoReturn, Optional
 
 import typer
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .choices import Engines, Policy
 from .errors import CommuniqueError, Defect, DefectError, Interrupted
 from .own import choices
-from .release import Release
 
 REFUSED, USAGE = 1, 2
 HELP = "Read government press releases: who met whom, who signed what, who pledged what, and the sentence that says so."
@@ -65,76 +64,83 @@ def _scheme(config: Path) -> Any:
     return nlp, Schema.from_disk(config_schema(config)), full
 
 
+RUN = "How it runs"
+
+
 @app.command()
 def annotate(
     inputs: Annotated[
-        List[str], typer.Argument(help="Listing pages, JSONL, .txt files, folders of them, or - for standard input.")
+        List[str],
+        typer.Argument(
+            help="Listing pages, JSONL, .txt, web pages, feeds, Parquet files, also .gz and .zst; folders of them; "
+            "- for standard input."
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="JSONL file to write, or - for standard output.")],
-    model: ModelOption = DEFAULT_MODEL,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="JSONL, Parquet or SQLite to write, or - for standard output.")
+    ],
+    model: Annotated[
+        Optional[str], typer.Option("--model", "-m", help="Name of a shipped model, a folder, or an installed package.")
+    ] = None,
     view: Annotated[bool, typer.Option("--view", help="Print the facts for people to read.")] = False,
     min_confidence: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Leave out mentions, relations and facts that are less certain.")
     ] = 0.0,
     as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell nothing but what was refused.")] = False,
     max_chars: Annotated[
-        int, typer.Option(help="Longest release, in characters; longer ones are refused.")
-    ] = 1_000_000,
+        Optional[int], typer.Option(min=1, help="Longest release, in characters; longer ones are refused.")
+    ] = None,
+    read_as: Annotated[
+        Optional[str], typer.Option("--from", help="Format of the inputs, whatever their names say.")
+    ] = None,
+    write_as: Annotated[Optional[str], typer.Option("--format", help="Format of the output, likewise.")] = None,
+    workers: Annotated[
+        Optional[int],
+        typer.Option("--workers", "-w", min=1, help="Processes; else one for each core.", rich_help_panel=RUN),
+    ] = None,
+    engine: Annotated[Engines, typer.Option(help="Where they run.", rich_help_panel=RUN)] = Engines.local,
+    new_model: Annotated[
+        Policy,
+        typer.Option(
+            help="Where another model has annotated what is there: stop, keep that, or annotate it again.",
+            rich_help_panel=RUN,
+        ),
+    ] = Policy.stop,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try releases again on which the model has failed.", rich_help_panel=RUN)
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Write over an output that is not as a run has left it.", rich_help_panel=RUN),
+    ] = False,
+    config: Annotated[
+        Optional[Path], typer.Option("--config", "-c", help="Settings: see docs/batch.md.", rich_help_panel=RUN)
+    ] = None,
 ) -> None:
-    """Annotate releases and write them in the exchange format.
+    """Annotate releases and write them in the exchange format, or as tables.
 
-    Records that can't be read are refused, named with file and line, and the rest is written all the same.
-    Exit code 0: all annotated; 1: some refused; 2: wrong usage.
+    What is done is kept beside the output, OUTPUT.progress: the same command goes on where it was interrupted, and
+    takes only what is new or changed when it is run again. Records that can't be used are refused, named with file and
+    line, and written to OUTPUT.refused.jsonl; the rest is annotated all the same.
+    Exit code 0: all annotated; 1: some refused; 2: wrong usage, or the output can't be written; 130: interrupted.
     """
-    from .annotate import run, sinks, sources
-    from .annotate import view as views
-    from .bridge import get_schema
+    from .annotate.command import Options, Show, run
 
-    for name in inputs:
-        if name != sources.STDIN and not Path(name).exists():
-            _fail(CommuniqueError(f"{name}: no such file or folder"))
+    options = Options(
+        inputs, output, model, min_confidence, max_chars, read_as, write_as, workers, engine, new_model, retry, replace
+    )
     try:
-        nlp = run.load_model(model)
+        viewed = err if output == "-" or as_json else out
+        told = run(options, config, Show(err, viewed if view else None, quiet))
     except CommuniqueError as error:
         _fail(error)
-    nlp.max_length = max_chars
-    types = get_schema(nlp).relation_names
-    counts: Dict[str, int] = {"releases": 0, "facts": 0, "refused": 0}
-    console = err if output == sinks.STDOUT or as_json else out
-
-    def refuse(defect: Defect) -> None:
-        counts["refused"] += 1
-        err.print(_plain(defect))
-
-    with _progress() as progress:
-        task = progress.add_task("annotating", total=None)
-
-        def count(release: Release) -> None:
-            counts["releases"] += 1
-            counts["facts"] += len(release.facts or [])
-            progress.advance(task)
-
-        items = run.annotate(nlp, sources.read_inputs(inputs, max_chars=max_chars), min_confidence=min_confidence)
-        try:
-            with sinks.jsonl_sink(output) as write:
-                for release in run.counted(items, refuse, count):
-                    write(release)
-                    if view:
-                        views.print_release(console, release, types)
-        except OSError as error:
-            _fail(CommuniqueError(f"{output}: {error.strerror}"))
     if as_json:
-        (sys.stderr if output == sinks.STDOUT else sys.stdout).write(json.dumps({**counts, "output": output}) + "\n")
-    else:
-        err.print(
-            f"{counts['releases']} releases, {counts['facts']} facts, {counts['refused']} refused -> {_plain(output)}"
-        )
-    raise typer.Exit(REFUSED if counts["refused"] else 0)
-
-
-def _progress() -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        (sys.stderr if output == "-" else sys.stdout).write(json.dumps(told.as_dict()) + "\n")
+    elif not quiet:
+        for line in told.lines():
+            err.print(_plain(line))
+    raise typer.Exit(REFUSED if told.summary.refused else 0)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from spacy.util import registry
 
+from .console import clock, tell
 from .loop import Evaluation, Step
 
 # The first steps are no measure: caches are cold, and one long release weighs much.
@@ -143,15 +144,3 @@ class TrainingProgress:
         state = [] if speed is None else [f"{speed:,.0f} words/s"]
         state += [self._left()] if self._left() else []
         return state if self._score is None else [*state, f"score {100 * self._score:.1f}"]
-
-
-def tell(console: Console, line: str) -> None:
-    """A line as it is, whatever brackets it has and however long it is."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds, with hours if there are any."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -24,13 +24,14 @@ from thinc.api import ConfigValidationError, require_gpu
 from .annotate.run import annotate_bare
 from .bridge import get_schema
 from .calibrate import calibrate_pipeline, can_calibrate
+from .console import tell
 from .corpus.exchange import from_docbin
 from .corpus.stats import fingerprint
 from .errors import CommuniqueError, ConfigError
 from .evaluate.metrics import score_releases
 from .interrupts import Stop, interruptible
 from .loop import train_steps
-from .progress import TrainingProgress, tell
+from .progress import TrainingProgress
 from .release import Release
 from .schema import Schema
 from .workplace import BEST, LOG, workplace

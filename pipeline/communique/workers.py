@@ -1,8 +1,8 @@
 """A pool of processes that each hold the model: batches of releases in, annotated releases out.
 
 A process that dies or runs over its time is replaced and costs no release but the one that is at fault, which is found
-and gets a defect. What this module imports is kept small: the processes import it before their numeric libraries, which
-read how many threads they may use from the environment, once.
+and gets a defect. What this module imports is kept small: a program that only hands out work has no need of the model's
+libraries.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
 
@@ -29,7 +30,7 @@ from .release import Release
 if TYPE_CHECKING:
     from spacy.language import Language
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")}
+PRELOAD = "communique.preload"
 STARTS = 3  # a process that could not start so often in a row won't start
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two starts that fail
 
@@ -81,14 +82,20 @@ class Event:
 
 @dataclass(frozen=True)
 class ModelLoad:
-    """Loads a pipeline in a process of the pool. See ``load_model``."""
+    """Loads a pipeline in a process of the pool. See ``load_model``. gpu: whether to use one if there is one."""
 
     name: str
     threads: Optional[int] = None
     max_chars: Optional[int] = None
+    gpu: bool = False
 
     def __call__(self) -> "Language":
+        from thinc.api import prefer_gpu
+
         from .annotate.run import load_model
+
+        if self.gpu:
+            prefer_gpu()
 
         nlp = load_model(self.name, threads=self.threads)
         if self.max_chars is not None:
@@ -173,7 +180,7 @@ class WorkerPool:
         self._load = pickle.dumps(load)
         self._release_seconds, self._start_seconds = release_seconds, start_seconds
         self._on_event = on_event
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _context()
         self._workers = [_Worker() for _ in range(workers)]
         self._jobs: Deque[_Job] = deque()
         self._lock = threading.Lock()
@@ -437,13 +444,22 @@ class WorkerPool:
             self._on_event(Event(kind, pid, reason))
 
 
+def _context() -> Any:
+    """Processes are forked from one that has imported all that they need and does nothing else: that takes a tenth of
+    the time of a new start, and less memory. Where there is no fork they are started anew."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOAD])
+    return context
+
+
 def _work(pipe: Any, load: bytes) -> None:
     """A process of the pool: load the model, then annotate what comes through the pipe until it is closed."""
     # a signal to the whole group is for the parent, which ends its processes when it has no more need of them
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ.update(ONE_THREAD)
     try:
         nlp, pipeline = _load(load)
     except Exception as err:
@@ -456,6 +472,7 @@ def _work(pipe: Any, load: bytes) -> None:
 
 
 def _load(load: bytes) -> "tuple[Language, Pipeline]":
+    import_module(PRELOAD)
     nlp = pickle.loads(load)()
     from .bridge import get_schema
 

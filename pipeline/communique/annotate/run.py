@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Union
+from typing import Callable, Iterable, Iterator, List, Optional, Union
 
 import spacy
 from spacy.language import Language
@@ -15,14 +14,9 @@ from ..bridge import from_doc, get_schema, set_record
 from ..components.onnx_encoder import OnnxEncoder
 from ..errors import CommuniqueError, ConfigError, Defect
 from ..release import Release
+from .models import no_model, shipped_path
 
 Item = Union[Release, Defect]
-
-
-def shipped_models() -> List[str]:
-    """Names of the models inside the package."""
-    root = Path(str(files("communique"))) / "models"
-    return sorted(p.name for p in root.iterdir() if (p / "meta.json").exists()) if root.is_dir() else []
 
 
 def load_model(name: Union[str, Path], *, threads: Optional[int] = None) -> Language:
@@ -31,17 +25,14 @@ def load_model(name: Union[str, Path], *, threads: Optional[int] = None) -> Lang
     threads: how many threads its encoder may use, where it has one in ONNX Runtime; None for what its config says.
     Raises ConfigError where there is none, or it is none of ours.
     """
-    shipped = Path(str(files("communique"))) / "models" / str(name)
-    path: Any = shipped if str(name) in shipped_models() else name
     try:
-        nlp = spacy.load(path)
+        nlp = spacy.load(shipped_path(name) or name)
         get_schema(nlp)
     except CommuniqueError as err:
         raise ConfigError(str(err), file=str(name)) from err
     except (OSError, ValueError, KeyError, ImportError) as err:
-        known = ", ".join(shipped_models()) or "none"
         reason = str(err).strip().splitlines()[0] if str(err).strip() else type(err).__name__
-        raise ConfigError(f"no model to load ({reason}); shipped with the package: {known}", file=str(name)) from err
+        raise no_model(name, reason) from err
     if threads is not None:
         for _, pipe in nlp.pipeline:
             if isinstance(pipe, OnnxEncoder):

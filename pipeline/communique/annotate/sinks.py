@@ -1,17 +1,26 @@
-"""Writes annotated releases."""
+"""Writes annotated releases: JSON lines, Parquet tables, an SQLite database. An output appears whole or not at all."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
-import sys
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Callable, Iterator
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Optional
 
+import zstandard
+
+from ..errors import ConfigError
 from ..release import Release
+from .parquet import need_pyarrow, write_parquet
+from .sqlite import write_sqlite
+from .streams import plain_name
 
 STDOUT = "-"
+CHUNK = 1 << 20  # bytes read at once
 
 
 def dump(release: Release) -> str:
@@ -19,27 +28,102 @@ def dump(release: Release) -> str:
     return json.dumps(release.to_dict(), ensure_ascii=False) + "\n"
 
 
+def write_jsonl(lines: Iterable[bytes], path: Path) -> None:
+    """The exchange format, compressed if the name of the file to be says so."""
+    with _packed(path) as stream:
+        for line in lines:
+            stream.write(line + b"\n")
+
+
 @contextmanager
-def jsonl_sink(output: str) -> Iterator[Callable[[Release], None]]:
-    """A function that writes releases to a JSONL file, or to standard output for ``-``.
+def _packed(path: Path) -> Iterator[IO[bytes]]:
+    """path: of the part that is written, NAME.part."""
+    ending = path.with_suffix("").suffix
+    with path.open("wb") as raw:
+        if ending == ".gz":
+            # no time and no name: the same releases give the same bytes
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+                yield packed  # type: ignore[misc]
+        elif ending == ".zst":
+            with zstandard.ZstdCompressor().stream_writer(raw, closefd=False) as packed:
+                yield packed
+        else:
+            yield raw
 
-    The file appears whole or not at all: it is written beside its place and moved there at the end.
+
+Writer = Callable[[Iterable[bytes], Path], None]
+WRITERS: Dict[str, Writer] = {"jsonl": write_jsonl, "parquet": write_parquet, "sqlite": write_sqlite}
+SUFFIXES = {".parquet": "parquet", ".sqlite": "sqlite", ".sqlite3": "sqlite", ".db": "sqlite"}
+
+
+def sink_format(output: str, chosen: Optional[str] = None) -> str:
+    """The format of an output: what is chosen, or what its name says; JSON lines otherwise.
+
+    Raises ConfigError for one that does not exist, that is not installed, or that can't go to standard output.
     """
-    if output == STDOUT:
-        yield lambda release: _write(sys.stdout, release)
-        return
+    if chosen is not None and chosen not in WRITERS:
+        raise ConfigError(f"--format {chosen}: write {', '.join(WRITERS)}")
+    name = chosen or SUFFIXES.get(plain_name(Path(output)).suffix.lower(), "jsonl")
+    if name != "jsonl" and is_stream(output):
+        raise ConfigError(f"{output}: only JSON lines can be written to a stream")
+    if name == "parquet":
+        need_pyarrow()
+    return name
+
+
+def is_stream(output: str) -> bool:
+    """Whether what is written there is gone at once: standard output, a pipe, a device."""
     path = Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    return output == STDOUT or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def save(lines: Iterable[bytes], output: Path, kind: str) -> None:
+    """Write annotated releases, each its JSON, beside an output and move them to its place when they are safe on the
+    disk. Raises OSError."""
+    part = output.with_name(output.name + ".part")
+    remove(part)
     try:
-        with part.open("w", encoding="utf8", newline="\n") as stream:
-            yield lambda release: _write(stream, release)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+        WRITERS[kind](lines, part)
+        sync(part)
+        if output.is_dir():  # a folder can't be replaced in one step: whoever finds none, finds the progress
+            remove(output)
+        part.replace(output)
+        sync(output)
     finally:
-        part.unlink(missing_ok=True)
+        remove(part)
 
 
-def _write(stream: IO[str], release: Release) -> None:
-    stream.write(dump(release))
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder of files, and its name are safe on the disk."""
+    for part in [*_files(path), path, path.parent]:
+        number = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _files(path: Path) -> List[Path]:
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def stamp(output: Path) -> List[List[Any]]:
+    """Name, size and time of each file of an output: where they are the same, so is what it holds."""
+    return [[file.name, (found := file.stat()).st_size, found.st_mtime_ns] for file in _files(output)]
+
+
+def fingerprint(output: Path) -> str:
+    """A hash of what an output holds."""
+    found = hashlib.blake2b(digest_size=16)
+    for file in _files(output):
+        with file.open("rb") as stream:
+            while block := stream.read(CHUNK):
+                found.update(block)
+    return found.hexdigest()

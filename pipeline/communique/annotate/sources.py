@@ -1,186 +1,349 @@
-"""Reads releases from listing pages, JSONL, text files, folders and standard input, one at a time.
+"""Reads releases from files, folders and standard input, one at a time, whatever their number and size.
 
-Every source yields a ``Release`` for each good record and a ``Defect`` for each that must be refused, in order.
+Every format gives a ``Record`` for each record of a file, in order: a ``Release``, or a ``Defect`` where it must be
+refused.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import re
-import sys
 import unicodedata
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import (
+    IO,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Tuple,
+    Union,
+)
 
 from ..errors import Defect
 from ..release import Release
 from .records import UNDECODED, parse_json, refusal
+from .streams import STDIN, Tally, lines, open_stream, plain_name, stamp
 
-Item = Union[Release, Defect]
 RULE = re.compile(r"-+[ \t]*")
 DATE = re.compile(r"\s*date\s*(\d{4}-\d\d-\d\d)\s*\Z")
-SUFFIXES = (".jsonl", ".txt")
-STDIN = "-"
+SNIFFED = 4096  # bytes from which the format of a file without a telling name is told
 SLUG_WORDS = 8
+SPLIT = "split it"
+
+Item = Union[Release, Defect]
 
 
-def read_inputs(inputs: Iterable[str], *, max_chars: int) -> Iterator[Item]:
-    """All releases of files, folders and ``-`` (standard input), lazily.
+class Seen(Protocol):
+    """Where each id was read first; a dict is one."""
 
-    A second release with the same id is refused, since the output could not tell the two apart; so is one of more
-    than ``max_chars`` characters.
+    def setdefault(self, key: str, default: str, /) -> str: ...
+
+
+class Record(NamedTuple):
+    """One record of an input. line: where it begins, from 1; 0 is the whole file. raw: the record as it was there."""
+
+    file: str
+    line: int
+    item: Item
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How inputs are read. format: one of ``FORMATS`` in place of what the name says. max_chars: of a release's text.
+    line_bytes: of a line of JSONL, or of a file that is one record. ignored: absolute paths that are left out of
+    folders."""
+
+    max_chars: int
+    line_bytes: int
+    format: Optional[str] = None
+    ignored: Tuple[str, ...] = ()
+
+
+def read_inputs(inputs: Iterable[str], reading: Reading, seen: Seen, tally: Optional[Tally] = None) -> Iterator[Record]:
+    """All records of files, folders and ``-`` (standard input), lazily.
+
+    A second release with the same id is refused, since the output could not tell the two apart. seen: where each id
+    was read.
     """
-    seen: Dict[str, str] = {}
-    for file, line, item in chain.from_iterable(map(_read_one, inputs)):
-        if isinstance(item, Release):
-            defect = _refusal(item, file, line, max_chars)
-            if defect is None and item.id in seen:
-                message = f"the id {item.id!r} was read before, at {seen[item.id]}"
-                defect = Defect(file, line, 0, "duplicate-id", message, "give each release an id of its own")
-            if defect is None:
-                seen[item.id] = f"{file}:{line}"
-            else:
-                item = defect
-        yield item
+    tally = tally or Tally()
+    for name in chain.from_iterable(list_files(name, reading) for name in inputs):
+        for record in _read_file(name, reading, tally) if isinstance(name, str) else [name]:
+            if isinstance(record.item, Release):
+                record = record._replace(item=_checked(record, record.item, reading.max_chars, seen))
+            yield record
 
 
-def _read_one(name: str) -> Iterator[Tuple[str, int, Item]]:
-    """(file, line, item) of one input."""
-    if name == STDIN:
-        for line, item in _parse(sys.stdin.buffer.read(), "<stdin>", None, "stdin"):
-            yield "<stdin>", line, item
+def list_files(name: str, reading: Reading) -> "Iterator[Union[str, Record]]":
+    """The files of a folder that can be read, in order of their names; the name itself of all else."""
+    if name == STDIN or not os.path.isdir(name):
+        yield name
         return
-    path = Path(name)
-    files = sorted(f for f in path.rglob("*") if f.suffix in SUFFIXES and f.is_file()) if path.is_dir() else [path]
-    if not files:
-        yield name, 0, Defect(name, 0, 0, "empty", "the folder holds no .txt or .jsonl file", "name another folder")
-    for file in files:
-        for line, item in _read_file(file):
-            yield str(file), line, item
-
-
-def _read_file(path: Path) -> Iterator[Tuple[int, Item]]:
-    name = str(path)
-    if path.suffix == ".jsonl":
-        yield from _jsonl_file(path)
-        return
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        yield 0, Defect(name, 0, 0, "unreadable", err.strerror or str(err), "check the name and the permissions")
-        return
-    yield from _parse(data, name, path.suffix, path.stem)
-
-
-def _jsonl_file(path: Path) -> Iterator[Tuple[int, Item]]:
-    try:
-        with path.open("rb") as stream:
-            yield from _jsonl(stream, str(path), path.stem)
-    except OSError as err:
-        yield 0, Defect(str(path), 0, 0, "unreadable", err.strerror or str(err), "check the name and the permissions")
-
-
-def _parse(data: bytes, name: str, suffix: Optional[str], stem: str) -> Iterator[Tuple[int, Item]]:
-    """Releases of a whole file, its format told from its beginning."""
-    if not _decode(data).strip():
-        yield 0, Defect(name, 0, 0, "empty", "the file is empty", "leave it out")
-        return
-    if suffix != ".txt" and data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-        yield from _jsonl(data.splitlines(keepends=True), name, stem)
-        return
-    text = _decode(data).replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
-    first = next(line for line in lines if line.strip())
-    if RULE.fullmatch(first):
-        yield from _listing(lines, name)
-    else:
-        yield _single(lines, name, stem)
-
-
-def _decode(data: bytes) -> str:
-    return data.decode("utf-8-sig", errors="surrogateescape")
-
-
-def _jsonl(lines: Iterable[bytes], name: str, stem: str) -> Iterator[Tuple[int, Item]]:
     found = False
-    for number, raw in enumerate(lines, 1):
-        if not raw.strip():
-            continue
-        found = True
-        yield number, _json_line(_decode(raw), name, number, stem)
+    try:
+        for file in _walk(name, reading.ignored):
+            if reading.format or format_of(file):
+                found = True
+                yield file
+    except OSError as err:
+        shown = str(err.filename or name)
+        yield Record(shown, 0, Defect(shown, 0, 0, "unreadable", str(err.strerror), "check the permissions"), b"")
+        return
     if not found:
-        yield 0, Defect(name, 0, 0, "empty", "the file is empty", "leave it out")
+        message = f"the folder holds no file to read ({', '.join(sorted(SUFFIXES))})"
+        yield Record(name, 0, Defect(name, 0, 0, "empty", message, "name another folder"), b"")
 
 
-def _json_line(line: str, name: str, number: int, stem: str) -> Item:
+def _walk(folder: str, ignored: Tuple[str, ...]) -> Iterator[str]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if os.path.abspath(entry.path) in ignored:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, ignored)
+        elif entry.is_file():
+            yield entry.path
+
+
+def total_size(inputs: Iterable[str], reading: Reading) -> Optional[int]:
+    """Bytes of all files that will be read; None where standard input is among them."""
+    total = 0
+    for name in chain.from_iterable(list_files(name, reading) for name in inputs):
+        if name == STDIN:
+            return None
+        if isinstance(name, str) and os.path.isfile(name):
+            total += os.path.getsize(name)
+    return total
+
+
+def format_of(name: str) -> Optional[str]:
+    """The format that a file's name says it has."""
+    return SUFFIXES.get(plain_name(Path(name)).suffix.lower())
+
+
+def _read_file(name: str, reading: Reading, tally: Tally) -> Iterator[Record]:
+    """The records of a file, and a defect more where it can't be read to its end or was changed meanwhile."""
+    shown = "<stdin>" if name == STDIN else name
+    stem = "stdin" if name == STDIN else plain_name(Path(name)).stem
+
+    def defect(code: str, message: str, mend: str) -> Record:
+        return Record(shown, 0, Defect(shown, 0, 0, code, message, mend), b"")
+
+    try:
+        before = stamp(name)
+        with open_stream(name, tally) as stream:
+            kind = reading.format or (format_of(name) if name != STDIN else None)
+            if kind in (None, "text"):
+                kind, stream = _sniffed(stream, kind)
+            found = False
+            for line, item, raw in READERS[kind](stream, File(shown, stem, reading)):
+                found = True
+                yield Record(shown, line, item, raw)
+            if not found:
+                yield defect("empty", "the file is empty", "leave it out")
+        if before != stamp(name):
+            yield defect("changed", "the file was changed while it was read", "run again")
+    except OSError as err:
+        yield defect("unreadable", err.strerror or str(err), "check the name, the permissions and the file")
+
+
+def _checked(record: Record, release: Release, max_chars: int, seen: Seen) -> Item:
+    """The release, or why it can't be annotated."""
+    file, line = record.file, record.line
+    found = refusal(release, max_chars)
+    if found is not None:
+        mend = f"{found.mend}, or raise --max-chars" if found.code == "length" else found.mend
+        return Defect(file, line, 0, found.code, f"{release.id}: {found.message}", mend)
+    place = f"{file}:{line}"
+    first = seen.setdefault(release.id, place)
+    if first != place:
+        message = f"the id {release.id!r} was read before, at {first}"
+        return Defect(file, line, 0, "duplicate-id", message, "give each release an id of its own")
+    return release
+
+
+class File(NamedTuple):
+    """What a reader is told of the file that it reads. stem: its name without endings, from which ids are made."""
+
+    name: str
+    stem: str
+    reading: Reading
+
+    def defect(self, line: int, code: str, message: str, mend: str, column: int = 0) -> Defect:
+        return Defect(self.name, line, column, code, message, mend)
+
+
+Found = Tuple[int, Item, bytes]  # line, item, raw
+
+
+def _sniffed(stream: IO[bytes], kind: Optional[str]) -> "Tuple[str, IO[bytes]]":
+    """The format of a text, told from its beginning, and the stream from its beginning."""
+    stream = stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[type-var]
+    head = _peek(stream).decode("utf-8-sig", errors="replace").lstrip()
+    if kind is None and head.startswith("{"):
+        return "jsonl", stream
+    return ("listing" if head and RULE.fullmatch(head.splitlines()[0]) else "release"), stream
+
+
+def _peek(stream: Any) -> bytes:
+    data: bytes = stream.peek(SNIFFED)
+    return data
+
+
+# JSON lines
+
+
+def _jsonl(stream: IO[bytes], file: File) -> Iterator[Found]:
+    for number, raw in enumerate(lines(stream, file.reading.line_bytes), 1):
+        if raw is None:
+            yield number, _too_long(file, number, "line"), b""
+        elif raw.strip():
+            yield number, _json_line(raw.decode("utf-8-sig", errors="surrogateescape"), number, file), raw
+
+
+def _too_long(file: File, number: int, what: str) -> Defect:
+    return file.defect(number, "length", f"a {what} of more than {file.reading.line_bytes:,} bytes", SPLIT)
+
+
+def _json_line(line: str, number: int, file: File) -> Item:
     if UNDECODED.search(line):
-        return Defect(name, number, 0, "encoding", "no UTF-8", "save it as UTF-8")
+        return file.defect(number, "encoding", "no UTF-8", "save it as UTF-8")
     try:
         data = parse_json(line)
     except ValueError as err:
-        column = getattr(err, "colno", 0)
-        return Defect(name, number, column, "json", f"no JSON: {getattr(err, 'msg', err)}", "one JSON object a line")
+        message, column = f"no JSON: {getattr(err, 'msg', err)}", getattr(err, "colno", 0)
+        return file.defect(number, "json", message, "one JSON object a line", column)
+    return to_release(data, number, file)
+
+
+def to_release(data: Any, number: int, file: File) -> Item:
+    """The release of a record in the exchange format; one without an id gets the file's name and its number."""
     try:
         if isinstance(data, dict):
-            data.setdefault("id", f"{stem}-{number}")
+            data.setdefault("id", f"{file.stem}-{number}")
         return Release.from_dict(data)
     except ValueError as err:
-        return Defect(name, number, 0, "record", str(err), "see the exchange format in docs/formats.md")
+        return file.defect(number, "record", str(err), "see the exchange format in docs/formats.md")
 
 
-def _listing(lines: List[str], name: str) -> Iterator[Tuple[int, Item]]:
+# texts
+
+
+def _texts(stream: IO[bytes]) -> Iterator[str]:
+    """Lines without their ends, which may be of any kind."""
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline=None)
+    try:
+        for line in text:
+            yield line.rstrip("\n")
+    finally:
+        text.detach()
+
+
+def _listing(stream: IO[bytes], file: File) -> Iterator[Found]:
     """Blocks between lines of dashes: a title line, the body, ``dateYYYY-MM-DD`` at its end."""
     block: List[str] = []
     start = 1
-    for number, line in enumerate(chain(lines, ["-"]), 1):
+    for number, line in enumerate(chain(_texts(stream), ["-"]), 1):
         if not RULE.fullmatch(line):
             block.append(line)
             continue
         if any(part.strip() for part in block):
-            yield _block(block, name, start)
+            yield *_block(block, start, file), _encode(block)
         block, start = [], number + 1
 
 
-def _block(lines: List[str], name: str, start: int) -> Tuple[int, Item]:
-    skipped = next(i for i, line in enumerate(lines) if line.strip())
+def _encode(block: List[str]) -> bytes:
+    return "\n".join(block).encode("utf8", errors="surrogateescape")
+
+
+def _block(block: List[str], start: int, file: File) -> Tuple[int, Item]:
+    skipped = next(i for i, line in enumerate(block) if line.strip())
     start += skipped
-    title, body = lines[skipped].strip(), "\n".join(lines[skipped + 1 :]).strip()
+    title, body = block[skipped].strip(), "\n".join(block[skipped + 1 :]).strip()
     match = DATE.search(body) or DATE.search(title)
     if match is None:
-        return start, Defect(
-            name, start, 0, "date", f"the block {title[:40]!r} has no date", "end it with dateYYYY-MM-DD"
-        )
+        return start, file.defect(start, "date", f"the block {title[:40]!r} has no date", "end it with dateYYYY-MM-DD")
     if match.string is title:
-        return start, Defect(name, start, 0, "title", "the block has no title line", "begin it with the title")
+        return start, file.defect(start, "title", "the block has no title line", "begin it with the title")
     body = body[: match.start()].strip()
     if not body:
-        return start, Defect(
-            name, start, 0, "body", f"the block {title[:40]!r} has no body", "write it below the title"
-        )
-    return start, Release(f"{match[1]}-{_slug(title)}", f"{title}\n{body}", title=title, date=match[1])
+        return start, file.defect(start, "body", f"the block {title[:40]!r} has no body", "write it below the title")
+    return start, Release(f"{match[1]}-{slug(title)}", f"{title}\n{body}", title=title, date=match[1])
 
 
-def _single(lines: List[str], name: str, stem: str) -> Tuple[int, Item]:
-    text = "\n".join(lines).strip()
-    start = 1 + next(i for i, line in enumerate(lines) if line.strip())
+def _release(stream: IO[bytes], file: File) -> Iterator[Found]:
+    raw = stream.read(file.reading.line_bytes + 1)
+    if len(raw) > file.reading.line_bytes:
+        yield 0, _too_long(file, 0, "file"), b""
+        return
+    block = list(_texts(io.BytesIO(raw)))
+    text = "\n".join(block).strip()
+    if not text:
+        return
+    start = 1 + next(i for i, line in enumerate(block) if line.strip())
     title, _, body = (part.strip() for part in text.partition("\n"))
     match = DATE.search(body)
     body = body[: match.start()].strip() if match else body
     if not body:
-        return start, Defect(name, start, 0, "body", "the release has a title but no body", "write it below the title")
-    return start, Release(stem, f"{title}\n{body}", title=title, date=match[1] if match else None)
+        message = "the release has a title but no body"
+        yield start, file.defect(start, "body", message, "write it below the title"), raw
+        return
+    yield start, Release(file.stem, f"{title}\n{body}", title=title, date=match[1] if match else None), raw
 
 
-def _slug(title: str) -> str:
+def slug(title: str) -> str:
+    """A title as part of an id."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", re.sub(r"['.]", "", plain))
     return "-".join(words[:SLUG_WORDS]) or "release"
 
 
-def _refusal(release: Release, file: str, line: int, max_chars: int) -> Optional[Defect]:
-    """Why a release can't be annotated, or None."""
-    found = refusal(release, max_chars)
-    if found is None:
-        return None
-    mend = f"{found.mend}, or raise --max-chars" if found.code == "length" else found.mend
-    return Defect(file, line, 0, found.code, f"{release.id}: {found.message}", mend)
+# what needs an extra
+
+
+def _parquet(stream: IO[bytes], file: File) -> Iterator[Found]:
+    from .parquet import read_parquet
+
+    return read_parquet(stream, file)
+
+
+def _html(stream: IO[bytes], file: File) -> Iterator[Found]:
+    from .web import read_html
+
+    return read_html(stream, file)
+
+
+def _feed(stream: IO[bytes], file: File) -> Iterator[Found]:
+    from .web import read_feed
+
+    return read_feed(stream, file)
+
+
+Reader = Callable[[IO[bytes], File], Iterator[Found]]
+READERS: Dict[Optional[str], Reader] = {
+    "jsonl": _jsonl,
+    "listing": _listing,
+    "release": _release,
+    "parquet": _parquet,
+    "html": _html,
+    "feed": _feed,
+}
+FORMATS = tuple(name for name in READERS if name)
+SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".txt": "text",
+    ".parquet": "parquet",
+    ".html": "html",
+    ".htm": "html",
+    ".rss": "feed",
+    ".atom": "feed",
+    ".xml": "feed",
+}
