@@ -42,7 +42,9 @@ class Output:
 
     def check(self, checkpoint: Checkpoint, replace: bool) -> None:
         """Raises CommuniqueError where something is there that this command has not written."""
-        if not replace and os.path.lexists(self.path):
+        if replace:
+            checkpoint[WRITTEN] = None
+        elif os.path.lexists(self.path):
             self._check(checkpoint)
         checkpoint[CLAIMED] = True
 

@@ -11,7 +11,7 @@ from typing import IO, Any, Dict, Iterable, Iterator, List
 
 from ..errors import ConfigError
 from .records import parse_json
-from .sources import File, Found, to_release
+from .sources import File, Found, NoReleases, to_release
 from .tables import INT, META, REAL, TABLES, Row, rows
 
 EXTRA = "pip install 'communique[parquet]'"
@@ -48,7 +48,7 @@ def read_parquet(stream: IO[bytes], file: File) -> Iterator[Found]:
         source = pq.ParquetFile(stream)
         table = (source.schema_arrow.metadata or {}).get(MARK, b"").decode()
         if table and table != "releases":
-            return
+            raise NoReleases
         for batch in source.iter_batches(READ_AT_ONCE):
             for row in batch.to_pylist():
                 number += 1

@@ -42,6 +42,10 @@ SPLIT = "split it"
 Item = Union[Release, Defect]
 
 
+class NoReleases(Exception):
+    """Raised by a reader for a file of ours that holds no releases, and is not meant to."""
+
+
 class Seen(Protocol):
     """Where each id was read first; a dict is one."""
 
@@ -151,6 +155,8 @@ def _read_file(name: str, reading: Reading, tally: Tally) -> Iterator[Record]:
                 yield defect("empty", "the file is empty", "leave it out")
         if before != stamp(name):
             yield defect("changed", "the file was changed while it was read", "run again")
+    except NoReleases:
+        return
     except OSError as err:
         yield defect("unreadable", err.strerror or str(err), "check the name, the permissions and the file")
 

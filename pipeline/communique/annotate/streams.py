@@ -14,9 +14,44 @@ from typing import IO, Any, Callable, Dict, Iterator, Optional
 import zstandard
 
 STDIN = "-"
+CHUNK = 1 << 16  # bytes read at once
+
+
+class _Zstd(io.RawIOBase):
+    """Zstandard frames one after the other; unlike the library's own reader it notices where the last is cut short."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._begun = False
+        self._rest = b""  # read, but not unpacked
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._rest or self._raw.read(CHUNK)
+            if not data:
+                if self._begun:
+                    raise EOFError("it ends too early")
+                return 0
+            self._begun = True
+            self._ready = memoryview(self._frame.decompress(data))
+            self._rest = b""
+            if self._frame.eof:
+                self._rest = self._frame.unused_data
+                self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+
 COMPRESSED: Dict[str, Callable[[Any], Any]] = {
     ".gz": lambda raw: gzip.GzipFile(fileobj=raw, mode="rb"),
-    ".zst": lambda raw: zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True),
+    ".zst": _Zstd,
 }
 
 

@@ -1,6 +1,6 @@
-"""Reads saved web pages and feeds: their text is found by trafilatura, the entries of a feed by feedparser.
+"""Reads saved web pages, whose text trafilatura finds, and feeds, which feedparser takes apart and inscriptis renders.
 
-Both need the extra ``[web]``.
+They need the extra ``[web]``.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def read_feed(stream: IO[bytes], file: File) -> Iterator[Found]:
         return
     if not raw.strip():
         return
-    feeds, web = _library("feedparser", file), _library("trafilatura", file)
-    for missing in (feeds, web):
+    feeds, html = _library("feedparser", file), _library("inscriptis", file)
+    for missing in (feeds, html):
         if isinstance(missing, Defect):
             yield 0, missing, raw
             return
@@ -59,13 +59,13 @@ def read_feed(stream: IO[bytes], file: File) -> Iterator[Found]:
         yield 0, file.defect(0, "feed", f"no RSS or Atom feed: {feed.get('bozo_exception', '')}", "leave it out"), raw
         return
     for number, entry in enumerate(feed.entries, 1):
-        yield 0, _entry(entry, feed.feed.get("title"), number, file, web), _shown(entry)
+        yield 0, _entry(entry, feed.feed.get("title"), number, file, html), _shown(entry)
 
 
-def _entry(entry: Any, source: Optional[str], number: int, file: File, web: Any) -> Any:
+def _entry(entry: Any, source: Optional[str], number: int, file: File, html: Any) -> Any:
     title = " ".join(unescape(entry.get("title", "")).split()) or None
     parts = [part.value for part in entry.get("content", [])] or [entry.get("summary", "")]
-    text = "\n".join(filter(None, (_plain(part, web) for part in parts)))
+    text = "\n".join(filter(None, (_plain(part, html) for part in parts)))
     if not text:
         return file.defect(0, "body", f"entry {number} of the feed ({title}) has no text", "leave it out")
     date = _date(entry)
@@ -74,12 +74,10 @@ def _entry(entry: Any, source: Optional[str], number: int, file: File, web: Any)
     return Release(name, _joined(title, text), title=title, date=date, source=source, meta=meta)
 
 
-def _plain(fragment: str, web: Any) -> str:
-    """The text of a piece of HTML, or the piece itself where it is none."""
-    if "<" not in fragment:
-        return unescape(fragment).strip()
-    found = web.extract(f"<html><body>{fragment}</body></html>", include_comments=False, favor_recall=True)
-    return (found or web.html2txt(f"<html><body>{fragment}</body></html>") or "").strip()
+def _plain(fragment: str, html: Any) -> str:
+    """The text of a piece of HTML, a paragraph a line."""
+    lines = (line.strip() for line in html.get_text(fragment).splitlines())
+    return "\n".join(line for line in lines if line)
 
 
 def _date(entry: Any) -> Optional[str]:

@@ -1,0 +1,124 @@
+"""The same on a Ray cluster: two actors on this machine."""
+
+import json
+import threading
+import time
+
+import psutil
+import pytest
+
+pytest.importorskip("ray")
+
+from rich.console import Console
+
+from communique.annotate.command import Options, Show, run
+from communique.annotate.ray_engine import RayEngine
+from communique.choices import Engines
+from communique.errors import ConfigError
+
+BANDS = ["Red Owls", "Tin Cats", "Blue Foxes"]
+
+
+@pytest.fixture(scope="module")
+def model(bands, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "bands"
+    bands.to_disk(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """One for all tests of the file: starting it takes longer than they do."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def source(path, count):
+    lines = [
+        json.dumps(
+            {"id": f"r{i}", "text": f"{BANDS[i % 3]} played Moonlight in Oslo\nThe {BANDS[i % 2]} played.", "n": i}
+        )
+        for i in range(count)
+    ]
+    lines[40:40] = ["{", '{"id": "r3", "text": "twice"}']
+    path.write_text("\n".join(lines), "utf8")
+    return path
+
+
+def annotate(source, output, model, engine, batch=8):
+    config = output.with_suffix(".cfg")
+    config.write_text(f"[batch]\nreleases = {batch}\n[progress]\ncommit_seconds = 0\n", "utf8")
+    options = Options([str(source)], str(output), model, engine=engine, workers=2)
+    return run(options, config, Show(Console(quiet=True)))
+
+
+def test_the_same_records_as_on_one_machine(cluster, model, tmp_path):
+    path = source(tmp_path / "in.jsonl", 300)
+    told = [annotate(path, tmp_path / f"{engine}.jsonl", model, engine).summary for engine in Engines]
+    assert told[0].releases == told[1].releases == 300 and told[0].refused == told[1].refused
+    assert told[0].new_facts == told[1].new_facts
+    assert (tmp_path / "local.jsonl").read_bytes() == (tmp_path / "ray.jsonl").read_bytes()
+    # nothing is left to do, and so no actor is started
+    begin = time.monotonic()
+    assert annotate(path, tmp_path / "ray.jsonl", model, Engines.ray).summary.new == 0
+    assert time.monotonic() - begin < 5
+
+
+def test_a_killed_actor_costs_nothing(cluster, model, tmp_path):
+    path = source(tmp_path / "in.jsonl", 1500)
+    annotate(path, tmp_path / "local.jsonl", model, Engines.local)
+    killed = []
+
+    def kill():
+        limit = time.monotonic() + 120
+        while not killed and time.monotonic() < limit:
+            time.sleep(0.05)
+            if (tmp_path / "ray.jsonl.progress-wal").exists() and (
+                tmp_path / "ray.jsonl.progress-wal"
+            ).stat().st_size > 200_000:
+                actors = [
+                    p
+                    for p in psutil.process_iter(["name", "cmdline"])
+                    if "MapWorker" in "".join(p.info["cmdline"] or [])
+                ]
+                for actor in actors[:1]:
+                    actor.kill()
+                    killed.append(actor.pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    told = annotate(path, tmp_path / "ray.jsonl", model, Engines.ray)
+    thread.join()
+    assert killed and told.summary.new == 1500
+    assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
+
+
+def test_either_engine_goes_on_where_the_other_stopped(cluster, model, tmp_path):
+    path = source(tmp_path / "in.jsonl", 200)
+    annotate(path, tmp_path / "whole.jsonl", model, Engines.local)
+    out = tmp_path / "out.jsonl"
+    annotate(source(tmp_path / "in.jsonl", 90), out, model, Engines.local)
+    told = annotate(source(tmp_path / "in.jsonl", 200), out, model, Engines.ray)
+    assert told.summary.new == 110 and out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_a_model_that_does_not_load(cluster, model, tmp_path):
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    (broken / "config.cfg").write_text("[nlp]\n", "utf8")
+    with pytest.raises(Exception, match=r"no model to load") as raised:
+        annotate(source(tmp_path / "in.jsonl", 30), tmp_path / "out.jsonl", str(broken), Engines.ray)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_ray(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    with pytest.raises(ConfigError, match=r"--engine ray needs Ray.*communique\[ray\]"):
+        RayEngine(None, None)
