@@ -20,6 +20,7 @@ from ..errors import CommuniqueError, Defect
 from ..release import Release
 
 VERSION = 1
+PAGE = 100  # releases that are fetched at once
 DIRTY = "dirty"
 RUN = "run"
 SCHEMA = """
@@ -222,8 +223,12 @@ class Checkpoint:
 
     def lines(self) -> Iterator[bytes]:
         """Annotated releases, in their order."""
-        for (line,) in self._execute("SELECT line FROM releases ORDER BY place"):
-            yield zlib.decompress(line)
+        last = 0
+        statement = "SELECT place, line FROM releases WHERE place > ? ORDER BY place LIMIT ?"
+        # a query that is never finished would keep the file locked
+        while found := self._execute(statement, (last, PAGE)).fetchall():
+            for last, line in found:
+                yield zlib.decompress(line)
 
     def stale(self) -> Iterator[bytes]:
         """Releases that another model has annotated and that no input of this run had."""

@@ -71,25 +71,33 @@ class Output:
             save(confident(checkpoint.lines(), self.min_confidence), self.path, self.kind)
             checkpoint[WRITTEN] = {"stamp": stamp(self.path), "hash": fingerprint(self.path)}
         except OSError as err:
-            message = f"{err.strerror or err}: what was annotated is kept: mend it and run the same command again"
-            raise CommuniqueError(f"{self.path}: {message}") from err
+            raise self._unwritable(self.path, err) from err
         checkpoint.dirty = False
         checkpoint.commit()
         return True
+
+    @staticmethod
+    def _unwritable(path: Path, error: OSError) -> CommuniqueError:
+        message = f"{error.strerror or error}: what was annotated is kept: mend it and run the same command again"
+        return CommuniqueError(f"{path}: {message}")
 
     @contextmanager
     def refusals(self) -> Iterator[IO[bytes]]:
         """A stream for what is refused. Its file appears at the end, if anything was; that of the last run goes."""
         part = self.refused.with_name(self.refused.name + ".part")
-        with part.open("wb") as stream:
-            yield stream
-            any_written = stream.tell() > 0
-        if any_written:
-            sync(part)
-            part.replace(self.refused)
-        else:
+        try:
+            with part.open("wb") as stream:
+                yield stream
+                any_written = stream.tell() > 0
+            if any_written:
+                sync(part)
+                part.replace(self.refused)
+            else:
+                remove(self.refused)
+        except OSError as err:
+            raise self._unwritable(self.refused, err) from err
+        finally:
             remove(part)
-            remove(self.refused)
 
 
 def confident(lines: Iterable[bytes], minimum: float) -> Iterator[bytes]:

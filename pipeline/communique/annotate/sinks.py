@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, Optional
@@ -89,6 +90,8 @@ def save(lines: Iterable[bytes], output: Path, kind: str) -> None:
             remove(output)
         part.replace(output)
         sync(output)
+    except sqlite3.Error as err:
+        raise OSError(0, str(err)) from err
     finally:
         remove(part)
 
