@@ -115,6 +115,7 @@ lint: .make/minilm  ## ruff and mypy
 
 bench: .make/minilm .make/fresh-plain .make/fresh-torch  ## words/s, memory, sizes, start-up, scores: RELEASES=file.jsonl
 	$(BIN)/python tests/bench.py $(RELEASES) --plain .make/fresh-plain/bin/python --torch .make/fresh-torch/bin/python
+	$(BIN)/python tests/bench_batch.py $(RELEASES) --model $(MODEL) --ray
 
 load: .make/dev  ## the service under load, beside the pipeline alone: RELEASES=file.jsonl, MODEL=name, SERVE=serve.cfg
 	$(BIN)/python tests/load.py $(RELEASES) --model $(MODEL) $(if $(SERVE),--config $(SERVE))

@@ -4,11 +4,13 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -590,6 +592,15 @@ def _pairs(path):
     return zip(lines, lines[1:])
 
 
+@pytest.mark.parametrize("page", ["batch.md", "cluster.md"])
+def test_the_settings_that_the_docs_show(root, page, tmp_path):
+    shown = re.findall(r"^ *```ini\n(.*?)^ *```", (root / "docs" / page).read_text("utf8"), re.S | re.M)
+    assert shown
+    for block in shown:
+        (tmp_path / "c.cfg").write_text(textwrap.dedent(block), "utf8")
+        load_settings(Settings, DEFAULTS, tmp_path / "c.cfg")
+
+
 def test_progress_on_a_terminal():
     tally = Tally(1000)
     console = Console(force_terminal=True, width=120, record=True, file=io.StringIO())
@@ -676,8 +687,8 @@ def start(*args):
 
 
 def committed(path):
-    """How many releases are safe, where no run has the file open."""
-    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+    """How many releases are safe, where no run has the file open. The log, if there is one, goes into the file."""
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as database:
         return database.execute("SELECT count(*) FROM releases").fetchone()[0]
     return 0
 
@@ -686,14 +697,14 @@ def wait_until_it_annotates(process, out):
     """The log of the progress grows with each commit."""
     log = Path(f"{out}.progress-wal")
     limit = time.monotonic() + 120
-    while process.poll() is None and not (log.exists() and log.stat().st_size > 150_000):
+    while process.poll() is None and not (log.exists() and log.stat().st_size > 60_000):
         assert time.monotonic() < limit
         time.sleep(0.01)
 
 
 def test_killed_at_any_moment(model, annotate, tmp_path):
     """SIGKILL, twenty times in a run over 2,000 releases: the output is that of an undisturbed run."""
-    lines = [json.dumps({**record, "text": text(i, 12)}) for i, record in enumerate(records(2000))]
+    lines = [json.dumps({**record, "text": text(i, 3)}) for i, record in enumerate(records(2000))]
     lines[500:500] = ["{", '{"id": "r9", "text": "twice"}']
     source = tmp_path / "in.jsonl"
     source.write_text("\n".join(lines), "utf8")
@@ -707,7 +718,7 @@ def test_killed_at_any_moment(model, annotate, tmp_path):
         process = start(*args, "-o", out)
         if number % 5:
             wait_until_it_annotates(process, out)
-        time.sleep(random.random() * (seconds / 10 if number % 5 else 4))
+        time.sleep(random.random() * (seconds / 15 if number % 5 else 4))
         process.kill()
         process.communicate()
         moments.append(committed(f"{out}.progress"))
@@ -729,11 +740,11 @@ def test_a_signal_ends_it_with_a_word(model, annotate, tmp_path, number):
     _, told = process.communicate(timeout=60)
     assert process.returncode == 128 + number and "Traceback" not in told
     assert f"interrupted by {signal.Signals(number).name}: what was annotated is kept" in " ".join(told.split())
-    assert not out.exists() and 50 <= committed(f"{out}.progress") < 3000
+    assert not out.exists() and 0 < committed(f"{out}.progress") < 3000
 
 
 def test_a_killed_worker_costs_nothing(model, annotate, tmp_path):
-    source = write(tmp_path / "in.jsonl", [{**record, "text": text(i, 20)} for i, record in enumerate(records(2000))])
+    source = write(tmp_path / "in.jsonl", [{**record, "text": text(i, 5)} for i, record in enumerate(records(600))])
     annotate(source, "-o", tmp_path / "whole.jsonl")
     out = tmp_path / "out.jsonl"
     process = start(source, "-m", model, "-o", out, "-w", "2")
@@ -764,24 +775,33 @@ def small_disk(tmp_path):
 def test_a_full_disk(annotate, in_process, small_disk, tmp_path, sink):
     source = write(tmp_path / "in.jsonl", records(400))
     annotate(source, "-o", tmp_path / sink)
-    whole = sum(map(len, content(tmp_path / sink).values())) if sink == "out.parquet" else len(content(tmp_path / sink))
+    found = content(tmp_path / sink)
     ballast, out = small_disk / "ballast", small_disk / sink
-    kept = 0
-    # first for the progress, then for the output
-    for room in (60_000, 150_000, (tmp_path / f"{sink}.progress").stat().st_size + whole // 2):
+
+    def fill(room):
         ballast.write_bytes(b"")
         used = sum(f.stat().st_size for f in small_disk.iterdir())
         ballast.write_bytes(b"x" * ((2 << 20) - room - used))
-        result = annotate(source, "-o", out, code=2)
-        assert "run again" in " ".join(result.output.split()) or "run the same command again" in " ".join(
-            result.output.split()
-        )
-        assert not out.exists() and kept <= committed(f"{out}.progress")
-        kept = committed(f"{out}.progress")
+
+    def refused():
+        told = " ".join(annotate(source, "-o", out, code=2).output.split())
+        return ("run again" in told or "run the same command again" in told) and not out.exists()
+
+    kept = [0]
+    for room in (60_000, 150_000):  # no room for the progress
+        fill(room)
+        assert refused()
+        kept.append(committed(f"{out}.progress"))
+    assert kept == sorted(kept) and kept[-1] < 400
     ballast.unlink()
     InProcess.read = 0
-    assert annotate(source, "-o", out).told["releases"] == 400 and InProcess.read == 400 - kept
-    assert content(out) == content(tmp_path / sink)
+    assert annotate(source, "-o", out).told["releases"] == 400 and InProcess.read == 400 - kept[-1]
+    assert content(out) == found
+    shutil.rmtree(out) if out.is_dir() else out.unlink()
+    fill(sum(map(len, found.values() if isinstance(found, dict) else [found])) // 2)  # nor for the output
+    assert refused()
+    ballast.unlink()
+    assert annotate(source, "-o", out).told["new"] == 0 and content(out) == found
 
 
 def test_an_output_that_can_not_be_written(annotate, in_process, tmp_path):

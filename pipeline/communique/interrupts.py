@@ -32,13 +32,17 @@ class Stop:
 
     @contextmanager
     def held(self, note: str) -> Iterator[None]:
-        """Finish what is inside before a signal has its effect; ``note`` is what is true from then on."""
+        """Finish what is inside before a signal has its effect; ``note`` is what is true from then on.
+
+        Raises KeyboardInterrupt at the end where a signal came in meanwhile.
+        """
         self._held = True
         try:
             yield
         finally:
             self._held = False
         self.note = note
+        self.check()
 
 
 @contextmanager

@@ -227,8 +227,9 @@ class Checkpoint:
         statement = "SELECT place, line FROM releases WHERE place > ? ORDER BY place LIMIT ?"
         # a query that is never finished would keep the file locked
         while found := self._execute(statement, (last, PAGE)).fetchall():
-            for last, line in found:
+            for _, line in found:
                 yield zlib.decompress(line)
+            last = found[-1][0]
 
     def stale(self) -> Iterator[bytes]:
         """Releases that another model has annotated and that no input of this run had."""

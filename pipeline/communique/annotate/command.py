@@ -55,7 +55,7 @@ class Told:
     seconds: float
 
     def lines(self) -> List[str]:
-        return summary_lines(self.summary, self.output, self.refused)
+        return summary_lines(self.summary, self.output, self.refused, self.seconds)
 
     def as_dict(self) -> Dict[str, Any]:
         return summary_dict(self.summary, self.output, self.refused, self.seconds)

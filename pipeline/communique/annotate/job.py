@@ -41,7 +41,8 @@ class Watch(Protocol):
 @dataclass
 class Summary:
     """What a run was about. releases: of the inputs, that are in the output, ``new`` and ``changed`` ones among them.
-    names: for each label, how many names no earlier run had met, and some of them."""
+    names: for each label, how many names no earlier run had met, and some of them. loading: seconds until the model
+    was there; None where it was not needed."""
 
     releases: int = 0
     words: int = 0
@@ -51,6 +52,7 @@ class Summary:
     new_facts: Counts[str] = field(default_factory=Counter)
     refused: Counts[str] = field(default_factory=Counter)
     names: Dict[str, Tuple[int, List[str]]] = field(default_factory=dict)
+    loading: Optional[float] = None
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Job:
         self.policy, self.emit, self.refusals = policy, emit, refusals
         self.summary = Summary()
         self._waiting: Deque[_Entry] = deque()
-        self._committed = time.monotonic()
+        self._begun = self._committed = time.monotonic()
 
     def run(self, records: Iterable[Record]) -> Summary:
         """Take all records. Raises WorkerError, CheckpointError; what was done until then is kept."""
@@ -103,6 +105,7 @@ class Job:
         return self._summed_up()
 
     def _started(self, pipeline: Pipeline) -> None:
+        self.summary.loading = time.monotonic() - self._begun
         self.checkpoint[TYPES] = list(pipeline.schema["relations"])
         self.watch.started(pipeline)
 

@@ -106,8 +106,8 @@ class Terminal:
         return (time.monotonic() - self._first) * (self.tally.total - self.tally.done) / done if done > 0 else None
 
 
-def summary_lines(summary: Summary, output: str, refused: Optional[Path]) -> List[str]:
-    """What a run was about. refused: the file with what was."""
+def summary_lines(summary: Summary, output: str, refused: Optional[Path], seconds: float) -> List[str]:
+    """What a run was about. refused: the file with what was. seconds: that it took."""
     known = summary.releases - summary.new - summary.changed
     new = (
         f" ({summary.new:,} new, {summary.changed:,} changed, {known:,} as before)" if known or summary.changed else ""
@@ -121,6 +121,9 @@ def summary_lines(summary: Summary, output: str, refused: Optional[Path]) -> Lis
             lines.append(f"new {label}: {count:,} ({'; '.join(names)}{'; ...' if count > len(names) else ''})")
     if refusals:
         lines.append(f"refused: {_counts(summary.refused)}" + (f", see {refused}" if refused else ""))
+    if summary.words:
+        speed = summary.words / max(1e-6, seconds - (summary.loading or 0.0))
+        lines.append(f"{summary.words:,} words in {clock(seconds)}, {speed:,.0f} words/s once the model was there")
     return lines
 
 
@@ -129,7 +132,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def summary_dict(summary: Summary, output: str, refused: Optional[Path], seconds: float) -> Dict[str, Any]:
-    """The same for a program. words_per_second: of what was annotated, the loading of the model among the time."""
+    """The same for a program. words_per_second: of what was annotated, from when the model was there to the end."""
+    working = seconds - (summary.loading or 0.0)
     return {
         "releases": summary.releases,
         "new": summary.new,
@@ -141,6 +145,7 @@ def summary_dict(summary: Summary, output: str, refused: Optional[Path], seconds
         "refused_by_code": dict(sorted(summary.refused.items())),
         "refused_file": str(refused) if refused else None,
         "words": summary.words,
+        "words_per_second": round(summary.words / working, 1) if summary.words and working > 0 else None,
         "seconds": round(seconds, 3),
         "output": output,
     }

@@ -1,0 +1,95 @@
+"""What the machinery of batches costs: words a second of a plain loop, of one process, of two, and of Ray.
+
+    python tests/bench_batch.py RELEASES.jsonl [--model NAME] [--rounds N] [--words N] [--ray]
+
+All read the same releases, repeated with other ids, with one core for each process; they take turns, the median of the
+rounds counts. That they find the same, to the byte, is checked first. The loop is ``nlp.pipe`` over the texts, which
+nobody reads from a file or writes to one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import machine
+
+LOOP = """
+import communique.preload
+import json, sys, time
+from communique.annotate.run import load_model
+nlp = load_model(sys.argv[1], threads=1)
+texts = [json.loads(line)["text"] for line in open(sys.argv[2], encoding="utf8")]
+for _ in nlp.pipe(texts[:50]):
+    pass
+begin = time.perf_counter()
+for _ in nlp.pipe(texts):
+    pass
+print(sum(len(text.split()) for text in texts) / (time.perf_counter() - begin))
+"""
+
+
+def loop(model: str, source: Path, folder: Path) -> float:
+    command = [sys.executable, "-c", LOOP, model, str(source)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def batch(model: str, source: Path, folder: Path, *options: str) -> float:
+    out = folder / "out.jsonl"
+    for path in folder.glob("out.jsonl*"):
+        path.unlink()
+    command = [sys.executable, "-m", "communique", "annotate", str(source), "-o", str(out), "-m", model, "--json"]
+    result = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
+    return json.loads(result.stdout)["words_per_second"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("releases", type=Path)
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--words", type=int, default=100_000, help="least words of a round")
+    parser.add_argument("--ray", action="store_true", help="Ray too, with two actors")
+    options = parser.parse_args()
+    ways = {"loop": (loop,), "1 process": (batch, "-w", "1"), "2 processes": (batch, "-w", "2")}
+    if options.ray:
+        ways["Ray, 2 actors"] = (batch, "--engine", "ray", "-w", "2")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source, releases, words = repeated(options.releases, folder / "in.jsonl", options.words)
+        print(f"{machine()}; {options.model}; {releases} releases, {words:,} words a round, median of {options.rounds}")
+        speeds, outputs = {way: [] for way in ways}, set()
+        for _ in range(options.rounds):
+            for way, (run, *args) in ways.items():
+                speeds[way].append(run(options.model, source, folder, *args))
+                if run is batch:
+                    outputs.add((folder / "out.jsonl").read_bytes())
+        if len(outputs) > 1:
+            sys.exit("they did not write the same")
+    plain = statistics.median(speeds["loop"])
+    one = statistics.median(speeds["1 process"])
+    print("\n| way | words/s | of the loop | of one process |\n|---|---|---|---|")
+    for way, found in speeds.items():
+        speed = statistics.median(found)
+        print(f"| {way} | {speed:,.0f} | {speed / plain:.2f} | {speed / one:.2f} |")
+
+
+def repeated(releases: Path, source: Path, least: int) -> "tuple[Path, int, int]":
+    """The releases, as often as it takes to have so many words, each time with ids of their own."""
+    records = [json.loads(line) for line in releases.read_text("utf8").splitlines() if line.strip()]
+    words = sum(len(record["text"].split()) for record in records)
+    times = -(-least // words)
+    with source.open("w", encoding="utf8") as stream:
+        for number in range(times):
+            for record in records:
+                stream.write(json.dumps({"id": f"{record['id']}-{number}", "text": record["text"]}) + "\n")
+    return source, times * len(records), times * words
+
+
+if __name__ == "__main__":
+    main()
