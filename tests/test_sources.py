@@ -4,6 +4,7 @@ import io
 import json
 import re
 import string
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from communique.annotate.run import annotate
 from communique.annotate.sources import Reading, read_inputs
+from communique.components.facts import Facts
 from communique.errors import Defect
 from communique.release import Release
 
@@ -222,3 +224,37 @@ def test_a_release_that_breaks_the_model_is_refused(bands):
         bands.tokenizer = tokenizer
     assert [getattr(i, "id", i) for i in got if isinstance(i, Release)] == ["a", "c"]
     assert got[1] is items[1] and re.search("b: the model failed: RuntimeError: too hot", str(got[2]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(kinds=st.lists(st.sampled_from("rdb"), max_size=9), size=st.integers(1, 4), stops=st.booleans())
+def test_order_is_kept_whatever_fails(bands, kinds, size, stops):
+    """r: a release, d: a defect, b: a release on which the last component fails."""
+    items = [Defect(str(i), 1, 1, "c", "m") if k == "d" else Release(str(i), k) for i, k in enumerate(kinds)]
+
+    def read():
+        yield from items
+        if stops:
+            raise OSError("the disk is gone")
+
+    def breaks(self, doc, whole=Facts.__call__):
+        if doc.text == "b":
+            raise RuntimeError("too hot")
+        return whole(self, doc)
+
+    got = []
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError) if stops else nullcontext():
+        patch.setattr(Facts, "__call__", breaks)
+        for item in annotate(bands, read(), batch_size=size):
+            got.append(item)
+    found = [(g.id, "r") if isinstance(g, Release) else (g.file, "b" if g.code == "model" else "d") for g in got]
+    assert found == [(str(i), kind) for i, kind in enumerate(kinds)]
+
+
+def test_a_pipeline_that_fails_without_a_release_says_so(bands, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("no pipeline")
+
+    monkeypatch.setattr(bands, "pipe", lambda docs, batch_size: iter(fails, None))
+    with pytest.raises(RuntimeError, match="no pipeline"):
+        list(annotate(bands, [Release("a", "one")]))

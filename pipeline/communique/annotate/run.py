@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections import deque
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional, Union
+from typing import Callable, Deque, Generator, Iterable, Iterator, List, Optional, Union
 
 import spacy
 from spacy.language import Language
@@ -45,17 +45,22 @@ def annotate(
 ) -> Iterator[Item]:
     """Annotated releases, in order; defects pass through. A release on which the model fails becomes a defect.
 
-    What is less certain than ``min_confidence`` is left out: see ``Release.confident``.
+    What is less certain than ``min_confidence`` is left out: see ``Release.confident``. A second batch is read before
+    the first is done, so that an encoder with threads of its own always has something to do.
     """
-    key = get_schema(nlp).span_key
-    size = batch_size or nlp.batch_size
-    stream = iter(items)
-    while batch := list(islice(stream, size)):
-        good = [item for item in batch if isinstance(item, Release)]
-        done = iter(_batch(nlp, good, key))
-        for item in batch:
-            found = next(done) if isinstance(item, Release) else item
+    key, size = get_schema(nlp).span_key, batch_size or nlp.batch_size
+    errors: List[Exception] = []
+    source = _until_error(items, errors)
+    ended = False
+    while not ended:
+        waiting: Deque[Item] = deque()
+        docs = nlp.pipe(_docs(nlp, source, waiting), batch_size=size)
+        ended = yield from _until_failure(docs, waiting, key, min_confidence)
+        for item in waiting:  # one release must not cost the others: find out which one it is
+            found = _alone(nlp, item, key) if isinstance(item, Release) else item
             yield found.confident(min_confidence) if isinstance(found, Release) else found
+    for error in errors:
+        raise error
 
 
 def annotate_bare(nlp: Language, gold: Iterable[Release]) -> List[Release]:
@@ -71,11 +76,40 @@ def annotate_bare(nlp: Language, gold: Iterable[Release]) -> List[Release]:
     return predicted
 
 
-def _batch(nlp: Language, releases: List[Release], key: str) -> List[Item]:
+def _until_error(items: Iterable[Item], errors: List[Exception]) -> Iterator[Item]:
+    """The items. What reading them raises is kept for later: it is no failure of the model."""
     try:
-        return [from_doc(doc, key) for doc in nlp.pipe([_doc(nlp, r) for r in releases])]
-    except Exception:  # one release must not cost the others: find out which one it is
-        return [_alone(nlp, release, key) for release in releases]
+        yield from items
+    except Exception as error:
+        errors.append(error)
+
+
+def _docs(nlp: Language, source: Iterable[Item], waiting: Deque[Item]) -> Iterator[Doc]:
+    """Docs of the releases; each item is noted as waiting when it is read."""
+    for item in source:
+        waiting.append(item)
+        if isinstance(item, Release):
+            yield _doc(nlp, item)
+
+
+def _until_failure(
+    docs: Iterator[Doc], waiting: Deque[Item], key: str, min_confidence: float
+) -> Generator[Item, None, bool]:
+    """What is done is taken from those that wait. Returns False where the model fails and some wait still."""
+    while True:
+        try:
+            doc = next(docs, None)
+            found = None if doc is None else from_doc(doc, key).confident(min_confidence)
+        except Exception:
+            if not waiting:
+                raise
+            return False
+        if found is None:
+            return True
+        while not isinstance(waiting[0], Release):
+            yield waiting.popleft()
+        waiting.popleft()
+        yield found
 
 
 def _alone(nlp: Language, release: Release, key: str) -> Item:
