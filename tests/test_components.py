@@ -4,9 +4,12 @@ from datetime import date
 
 import pytest
 import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.tokens import Doc
 from spacy.util import load_config
 
-from communique.bridge import to_doc
+from communique.bridge import Characters, to_doc
 from communique.components.identity import known_sieves
 from communique.corpus.exchange import load_tokenizer
 from communique.corpus.markup import parse
@@ -222,3 +225,15 @@ def test_facts_merge_relations_of_clusters(tokenizer, schema):
     assert (met["head"]["name"], met["tail"]["name"], len(met["evidence"])) == ("Aliya Bekova", "Lim", 3)
     assert met["score"] == 0.7
     assert (held["head"]["name"], held["tail"]["norm"], len(held["evidence"])) == ("talks", "2026-03-03", 2)
+
+
+@given(
+    words=st.lists(st.tuples(st.text(min_size=1, max_size=4), st.booleans()), min_size=1, max_size=6), data=st.data()
+)
+def test_characters_are_those_of_spans(words, data):
+    doc = Doc(spacy.blank("xx").vocab, words=[w for w, _ in words], spaces=[s for _, s in words])
+    start = data.draw(st.integers(0, len(doc) - 1))
+    span = doc[start : data.draw(st.integers(start + 1, len(doc)))]
+    characters = Characters(doc)
+    assert characters.edges(span.start, span.end) == (span.start_char, span.end_char)
+    assert characters.between(span.start, span.end) == span.text

@@ -74,6 +74,24 @@ def mentions(doc: Doc, key: str) -> List[Key]:
     return sorted({(s.start, s.end, s.label_) for s in spans}, key=lambda s: (s[0], -s[1], s[2]))
 
 
+class Characters:
+    """The characters of a doc's tokens: many stretches of its text cost less from here than as many spans."""
+
+    def __init__(self, doc: Doc) -> None:
+        self.text = doc.text
+        rows: List[List[int]] = doc.to_array(["IDX", "LENGTH"]).astype("int64").reshape((-1, 2)).tolist()
+        self.starts = [start for start, _ in rows]
+        self.ends = [start + length for start, length in rows]
+
+    def edges(self, start: int, end: int) -> Tuple[int, int]:
+        """Start and end, in characters, of the tokens from ``start`` to ``end``, of which there is one at least."""
+        return self.starts[start], self.ends[end - 1]
+
+    def between(self, start: int, end: int) -> str:
+        """Their text, as ``doc[start:end].text`` has it."""
+        return self.text[self.starts[start] : self.ends[end - 1]]
+
+
 def set_values(doc: Doc, table: str, values: Mapping[str, Any]) -> None:
     """Add to one of the per-span tables of a Doc."""
     merged = dict(getattr(doc._, table))
@@ -134,15 +152,26 @@ def _group(items: Iterable[Mention], keys: Mapping[int, List[Any]]) -> List[Dict
 
 def from_doc(doc: Doc, key: str) -> Release:
     """The record of an annotated Doc, ``key`` being the span group of the enclosing spans."""
-    found = mentions(doc, key)
+    found, characters = mentions(doc, key), Characters(doc)
     number = {k: i for i, k in enumerate(found)}
     cluster = {tuple(m): str(c["id"]) for c in doc._.clusters for m in c["mentions"]}
+    scores, norms = doc._.confidences, doc._.norms
     record: Dict[str, Any] = {"id": "", "title": None, "date": None, "source": None, "meta": {}, **doc._.release}
     return Release(
-        text=doc.text,
-        mentions=[_mention(doc, i, k, cluster.get(k)) for i, k in enumerate(found)],
+        text=characters.text,
+        mentions=[
+            Mention(
+                i,
+                k[2],
+                *characters.edges(k[0], k[1]),
+                cluster.get(k),
+                _rounded(scores.get(name := span_key(*k))),
+                norms.get(name),
+            )
+            for i, k in enumerate(found)
+        ],
         relations=[
-            _relation(doc, i, r, number)
+            _relation(characters, i, r, number)
             for i, r in enumerate(doc._.relations)
             if tuple(r["head"]) in number and tuple(r["tail"]) in number
         ],
@@ -158,22 +187,11 @@ def _lists(value: Any) -> Any:
     return [_lists(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-def _mention(doc: Doc, number: int, key: Key, cluster: Optional[str]) -> Mention:
-    start, end, label = key
-    span = doc[start:end]
-    name = span_key(start, end, label)
-    score = doc._.confidences.get(name)
-    return Mention(number, label, span.start_char, span.end_char, cluster, _rounded(score), doc._.norms.get(name))
-
-
-def _relation(doc: Doc, number: int, data: Mapping[str, Any], index: Mapping[Any, int]) -> Relation:
+def _relation(characters: Characters, number: int, data: Mapping[str, Any], index: Mapping[Any, int]) -> Relation:
     evidence = data.get("evidence")
-    chars = None
-    if evidence is not None:
-        span = doc[evidence[0] : evidence[1]]
-        chars = (span.start_char, span.end_char)
+    edges = None if evidence is None else characters.edges(*evidence)
     head, tail = index[tuple(data["head"])], index[tuple(data["tail"])]
-    return Relation(number, data["type"], head, tail, _rounded(data.get("score")), chars)
+    return Relation(number, data["type"], head, tail, _rounded(data.get("score")), edges)
 
 
 def _rounded(score: Optional[float]) -> Optional[float]:

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
 
-from ..bridge import span_key
+from ..bridge import Characters, span_key
 from .confidence import calibrated, check_line
 
 Thing = Tuple[str, str]
@@ -40,13 +40,14 @@ class Facts(Pipe):
         self.calibration = check_line(name, "calibration", calibration)
 
     def __call__(self, doc: Doc) -> Doc:
+        characters, norms = Characters(doc), doc._.norms
         shared: Dict[Tuple[Any, ...], Dict[str, Any]] = {}  # what the mentions of a cluster have in common
         for cluster in doc._.clusters:
             members = [tuple(m) for m in cluster["mentions"]]
-            shared.update(dict.fromkeys(members, self._described(doc, members, cluster["id"])))
+            shared.update(dict.fromkeys(members, self._described(characters, norms, members, cluster["id"])))
         facts: Dict[Tuple[str, Thing, Thing], Dict[str, Any]] = {}
         ends_of = {tuple(r[k]) for r in doc._.relations for k in ("head", "tail")}
-        things = {mention: self._thing(doc, mention, shared) for mention in ends_of}
+        things = {mention: self._thing(characters, norms, mention, shared) for mention in ends_of}
         for r in doc._.relations:
             ends = [things[tuple(r[k])] for k in ("head", "tail")]
             keys = [key for key, _ in ends]
@@ -59,28 +60,31 @@ class Facts(Pipe):
                 {"type": r["type"], "head": dict(ends[0][1]), "tail": dict(ends[1][1]), "score": 0.0, "evidence": []},
             )
             fact["score"] = max(fact["score"], float(r["score"] or 0.0))
-            fact["evidence"].append(_evidence(doc, r))
+            fact["evidence"].append(_evidence(characters, r))
         for fact in facts.values():
             fact["score"] = round(calibrated(fact["score"], self.calibration), 4)
         doc._.facts = list(facts.values())
         return doc
 
-    def _described(self, doc: Doc, members: List[Tuple[Any, ...]], cluster: Any = None) -> Dict[str, Any]:
+    def _described(
+        self, characters: Characters, norms: Any, members: List[Tuple[Any, ...]], cluster: Any = None
+    ) -> Dict[str, Any]:
         """A thing by all its mentions: called after the best of them, with the norm of the first that has one."""
-        start, end, label = self._best(doc, members)
-        thing: Dict[str, Any] = {"name": doc[start:end].text, "label": label}
+        start, end, label = self._best(characters, members)
+        thing: Dict[str, Any] = {"name": characters.between(start, end), "label": label}
         if cluster is not None:
             thing["cluster"] = cluster
-        norms = doc._.norms
         norm = next((norms[k] for k in (span_key(*m) for m in members) if k in norms), None)
         if norm is not None:
             thing["norm"] = norm
         return thing
 
-    def _thing(self, doc: Doc, mention: Tuple[Any, ...], shared: Any) -> Tuple[Thing, Dict[str, Any]]:
+    def _thing(
+        self, characters: Characters, norms: Any, mention: Tuple[Any, ...], shared: Any
+    ) -> Tuple[Thing, Dict[str, Any]]:
         """What a mention is a mention of, and a key for it. The mention's own norm goes before its cluster's."""
-        thing = dict(shared[mention] if mention in shared else self._described(doc, [mention]))
-        own = doc._.norms.get(span_key(*mention))
+        thing = dict(shared[mention] if mention in shared else self._described(characters, norms, [mention]))
+        own = norms.get(span_key(*mention))
         if own is not None:
             thing["norm"] = own
         if mention in shared:
@@ -88,24 +92,20 @@ class Facts(Pipe):
         norm = thing.get("norm")
         return ("norm", f"{thing['label']} {norm}") if norm is not None else ("span", span_key(*mention)), thing
 
-    def _best(self, doc: Doc, members: List[Tuple[Any, ...]]) -> Tuple[int, int, str]:
+    def _best(self, characters: Characters, members: List[Tuple[Any, ...]]) -> Tuple[int, int, str]:
         """The most telling mention: of a name label, capitalised, long, early."""
 
         def rank(m: Tuple[Any, ...]) -> Tuple[bool, bool, int, int]:
-            text = doc[m[0] : m[1]].text
+            text = characters.between(m[0], m[1])
             return m[2] in self.name_labels, text[:1].isupper(), len(text), -m[0]
 
         start, end, label = max(members, key=rank)
         return start, end, label
 
 
-def _evidence(doc: Doc, relation: Dict[str, Any]) -> Dict[str, Any]:
-    out: Dict[str, Any] = {}
-    for name in ("head", "tail"):
-        start, end = relation[name][:2]
-        span = doc[start:end]
-        out[name] = [span.start_char, span.end_char]
+def _evidence(characters: Characters, relation: Dict[str, Any]) -> Dict[str, Any]:
+    out: Dict[str, Any] = {name: list(characters.edges(*relation[name][:2])) for name in ("head", "tail")}
     if relation["evidence"] is not None:
-        sentence = doc[relation["evidence"][0] : relation["evidence"][1]]
-        out.update({"start": sentence.start_char, "end": sentence.end_char, "text": sentence.text.strip()})
+        start, end = characters.edges(*relation["evidence"])
+        out.update({"start": start, "end": end, "text": characters.text[start:end].strip()})
     return out

@@ -16,9 +16,12 @@ from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span
 
+from ..bridge import Characters
 from ..countries import CountryRegister, load_register
 
 WORD = re.compile(r"\w+")
+DOTS = re.compile(r"[.’'‐‑]")
+OPENED = re.compile(r"[\w ]{0,20}\s?\((?:the |hereinafter |henceforth |or |also known as )*[“\"‘']?(?:the )?")
 SMALL = frozenset(
     [
         "of",
@@ -74,6 +77,8 @@ def make_identity(
 class _Mention:
     number: int
     span: Span
+    start: int
+    end: int
     label: str
     text: str
     key: str
@@ -113,6 +118,7 @@ class _Mention:
 class _State:
     """Mentions of one doc and the clusters so far, as a union of sets."""
 
+    characters: Characters
     mentions: List[_Mention]
     parent: List[int] = field(default_factory=list)
 
@@ -132,7 +138,8 @@ SIEVES: Dict[str, Sieve] = {}
 
 
 def sieve(name: str) -> Callable[[Sieve], Sieve]:
-    """Name a sieve for the config: a function that gives a mention's antecedent among earlier ones, or None."""
+    """Name a sieve for the config: a function that gives a mention's antecedent among earlier ones, which come
+    nearest first, or None."""
 
     def add(function: Sieve) -> Sieve:
         SIEVES[name] = function
@@ -175,7 +182,7 @@ class Identity(Pipe):
         for function, labels, settings in self.sieves:
             for m in state.mentions:
                 if labels is None or m.label in labels:
-                    earlier = state.mentions[max(0, m.number - self.reach) : m.number]
+                    earlier = state.mentions[max(0, m.number - self.reach) : m.number][::-1]
                     antecedent = function(self, state, m, earlier, settings)
                     if antecedent is not None and state.find(antecedent.number) != state.find(m.number):
                         state.merge(antecedent.number, m.number)
@@ -190,20 +197,23 @@ class Identity(Pipe):
     def _start(self, doc: Doc) -> _State:
         spans = [e for e in doc.ents if self.allowed is None or e.label_ in self.allowed]
         place = {(s.start, s.end, s.label_): i for i, s in enumerate(spans)}
-        mentions = [_mention(i, span) for i, span in enumerate(spans)]
+        characters = Characters(doc)
+        mentions = [_mention(i, span, characters) for i, span in enumerate(spans)]
         for r in doc._.relations:
             if r["type"] == self.role_relation:
                 head, tail = place.get(tuple(r["head"])), place.get(tuple(r["tail"]))
                 if head is not None and tail is not None:
                     mentions[tail].holder = head
-        return _State(mentions, list(range(len(mentions))))
+        return _State(characters, mentions, list(range(len(mentions))))
 
 
-def _mention(number: int, span: Span) -> _Mention:
-    words = tuple(w.lower() for w in WORD.findall(span.text))
-    before = span.doc[span.start - 1].lower_ if span.start else ""
-    key = re.sub(r"[.’'‐‑]", "", span.text.lower()).replace("–", "-")
-    return _Mention(number, span, span.label_, span.text, key, words, before in ("a", "an", "another"))
+def _mention(number: int, span: Span, characters: Characters) -> _Mention:
+    start, end = span.start, span.end
+    text = characters.between(start, end)
+    words = tuple(w.lower() for w in WORD.findall(text))
+    before = characters.between(start - 1, start).lower() if start else ""
+    key = DOTS.sub("", text.lower()).replace("–", "-")
+    return _Mention(number, span, start, end, span.label_, text, key, words, before in ("a", "an", "another"))
 
 
 def _named(state: _State) -> List[Dict[str, Any]]:
@@ -215,13 +225,14 @@ def _named(state: _State) -> List[Dict[str, Any]]:
     for members in groups.values():
         label = members[0].label.lower()
         counts[label] += 1
-        keys = [[m.span.start, m.span.end, m.label] for m in members]
+        keys = [[m.start, m.end, m.label] for m in members]
         out.append({"id": f"{label}{counts[label]}", "mentions": keys})
     return out
 
 
 def _nearest(candidates: Iterable[_Mention]) -> Optional[_Mention]:
-    return max(candidates, key=lambda m: m.number, default=None)
+    """The first: candidates are those before a mention, the nearest first."""
+    return next(iter(candidates), None)
 
 
 @sieve("exact")
@@ -239,17 +250,14 @@ def _brackets(
     self: Identity, state: _State, m: _Mention, earlier: List[_Mention], settings: Dict[str, Any]
 ) -> Optional[_Mention]:
     """``Name (Abbreviation)`` and ``Name (the “Short Form”)``."""
-    if not earlier:
+    before, characters = earlier[0] if earlier else None, state.characters
+    if before is None or before.label != m.label:
         return None
-    before, doc = earlier[-1], m.span.doc
-    gap = before.span[-1].whitespace_ + doc[before.span.end : m.span.start].text_with_ws
-    after = doc[m.span.end : m.span.end + 2].text.lstrip("”\"’'")
-    opened = re.fullmatch(
-        r"[\w ]{0,20}\s?\((?:the |hereinafter |henceforth |or |also known as )*[“\"‘']?(?:the )?", gap
-    )
-    if opened and before.label == m.label and after[:1] in (")", ",", ";"):
-        return before
-    return None
+    gap = characters.text[characters.ends[before.end - 1] : characters.starts[m.start]]
+    if "(" not in gap or not OPENED.fullmatch(gap):
+        return None
+    after = m.span.doc[m.end : m.end + 2].text.lstrip("”\"’'")
+    return before if after[:1] in (")", ",", ";") else None
 
 
 @sieve("acronym")
@@ -358,7 +366,7 @@ def _holder(
             held = _offices(state, person, m.label, earlier)
             if person.number < m.number and any(wanted <= (set(words) - SMALL) for words in held):
                 best.append(person)
-    return _nearest(best)
+    return max(best, key=lambda person: person.number, default=None)
 
 
 def _offices(state: _State, person: _Mention, label: str, earlier: List[_Mention]) -> List[Tuple[str, ...]]:
