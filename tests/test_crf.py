@@ -35,6 +35,24 @@ def test_partition_and_best_path_equal_enumeration(lengths):
             assert found.tags()[t, column, tag] == pytest.approx(wanted)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.lists(st.integers(1, 9), min_size=2, max_size=5))
+def test_a_batch_equals_its_docs(seed, lengths):
+    scheme = TagScheme(("X", "Y"))
+    rng = np.random.default_rng(seed)
+    emissions = [rng.normal(scale=5, size=(n, scheme.size)) for n in lengths]
+    moves = [c + rng.normal(size=c.shape) for c in scheme.constraints()]
+    together = Lattice.build(np, emissions, *moves)
+    found, best = marginals(np, together), viterbi(np, together)
+    for column, scores in enumerate(emissions):
+        lat = Lattice.build(np, [scores], *moves)
+        alone, n = marginals(np, lat), len(scores)
+        assert found.tags()[:n, column] == pytest.approx(alone.tags()[:, 0], abs=1e-12)
+        assert not found.tags()[n:, column].any()
+        assert found.log_z[column] == pytest.approx(alone.log_z[0])
+        assert (best[column] == viterbi(np, lat)[0]).all()
+
+
 def test_span_probability_equals_enumeration():
     lat = lattice(1, [4, 2])
     found = marginals(np, lat)

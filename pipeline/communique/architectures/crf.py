@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
@@ -117,6 +117,11 @@ class Lattice:
     end: Array
     lengths: List[int]
 
+    @property
+    def last(self) -> List[int]:
+        """Step of the last token of each sequence."""
+        return [length - 1 for length in self.lengths]
+
     @classmethod
     def build(cls, xp: Any, emissions: List[Any], T: Array, start: Array, end: Array) -> "Lattice":
         lengths = [len(e) for e in emissions]
@@ -130,12 +135,14 @@ class Lattice:
 
 @dataclass
 class Marginals:
-    """Scaled forward and backward variables, both (steps, batch, tags); see Rabiner 1989, section V.A."""
+    """Scaled forward and backward variables, both (steps, batch, tags); see Rabiner 1989, section V.A.
+
+    Behind the last token of a sequence, beta and weight are zero. weight is that of each tag over its step's scale.
+    """
 
     alpha: Array
     beta: Array
     weight: Array
-    scale: Array
     moves: Array
     log_z: Array
 
@@ -143,75 +150,92 @@ class Marginals:
         """P(tag at step), shape (steps, batch, tags)."""
         return self.alpha * self.beta
 
-    def transitions(self, mask: Array) -> Array:
+    def transitions(self) -> Array:
         """Expected number of each transition in the batch, shape (tags, tags)."""
         tags = self.alpha.shape[-1]
         left = self.alpha[:-1].reshape((-1, tags))
-        right = (self.weight * self.beta / self.scale[:, :, None])[1:] * mask[1:, :, None]
+        right = (self.weight * self.beta)[1:]
         return (left.T @ right.reshape((-1, tags))) * self.moves
 
     def span(self, column: int, start: int, tags: List[int]) -> float:
         """Probability that the tags stand at steps start, start + 1, ... of one sequence."""
         p = self.alpha[start, column, tags[0]]
         for step, (a, b) in enumerate(zip(tags, tags[1:]), start + 1):
-            p = p * self.moves[a, b] * self.weight[step, column, b] / self.scale[step, column]
+            p = p * self.moves[a, b] * self.weight[step, column, b]
         return float(min(1.0, p * self.beta[start + len(tags) - 1, column, tags[-1]]))
 
 
 def marginals(xp: Any, lattice: Lattice) -> Marginals:
-    """Forward-backward over a batch."""
-    steps, batch, _ = lattice.emissions.shape
+    """Forward-backward over a batch.
+
+    The steps are few operations each, since calling them is what costs: behind the last token of a sequence they go on
+    and what they find is thrown away.
+    """
     top = lattice.emissions.max(axis=2, keepdims=True)
     weight = xp.exp(lattice.emissions - top)
     moves, last = xp.exp(lattice.T), xp.exp(lattice.end)
-    alpha, beta = xp.zeros_like(weight), xp.zeros_like(weight)
-    scale = xp.ones((steps, batch))
-    current = weight[0] * xp.exp(lattice.start)
-    scale[0] = current.sum(axis=1)
-    alpha[0] = current / scale[0][:, None]
-    for t in range(1, steps):
-        current = (alpha[t - 1] @ moves) * weight[t]
-        total = current.sum(axis=1)
-        alive = lattice.mask[t] > 0
-        scale[t] = xp.where(alive, total, 1.0)
-        alpha[t] = xp.where(alive[:, None], current / scale[t][:, None], alpha[t - 1])
-    final = alpha[-1] @ last
-    beta[-1] = last[None, :] / final[:, None]
-    for t in range(steps - 2, -1, -1):
-        following = (weight[t + 1] * beta[t + 1]) @ moves.T / scale[t + 1][:, None]
-        beta[t] = xp.where(lattice.mask[t + 1][:, None] > 0, following, beta[t + 1])
-    log_z = ((xp.log(scale) + top[:, :, 0]) * lattice.mask).sum(axis=0) + xp.log(final)
-    return Marginals(alpha, beta, weight, scale, moves, log_z)
+    alpha, beta = xp.empty_like(weight), xp.zeros_like(weight)
+    scale = xp.empty((*weight.shape[:2], 1))
+    before = None
+    for current, own, total in zip(alpha, weight, scale):
+        if before is None:
+            current[:] = xp.exp(lattice.start)
+        else:
+            xp.matmul(before, moves, out=current)
+        current *= own
+        current.sum(axis=1, keepdims=True, out=total)
+        current /= total
+        before = current
+    final = alpha[lattice.last, xp.arange(len(lattice.lengths))] @ last
+    weight *= lattice.mask[:, :, None] / scale
+    back, ends = xp.ascontiguousarray(moves.T), _by_step(lattice.last)
+    for t in range(len(beta) - 1, -1, -1):
+        if t < len(beta) - 1:
+            xp.matmul(weight[t + 1] * beta[t + 1], back, out=beta[t])
+        if t in ends:
+            beta[t, ends[t]] = last / final[ends[t], None]
+    log_z = ((xp.log(scale) + top)[:, :, 0] * lattice.mask).sum(axis=0) + xp.log(final)
+    return Marginals(alpha, beta, weight, moves, log_z)
 
 
 def viterbi(xp: Any, lattice: Lattice) -> List[Array]:
     """The best tag sequence of each doc (Viterbi 1967), one int array of shape (tokens,) each.
 
     Only scores are kept on the way; what came before a tag is looked for on the way back, where it is one tag a step.
+    Behind the last token of a sequence the steps go on; the way back begins at that token.
     """
     steps, batch, _ = lattice.emissions.shape
-    scores = xp.empty_like(lattice.emissions)
-    scores[0] = lattice.emissions[0] + lattice.start
+    scores = lattice.emissions.copy()
+    scores[0] += lattice.start
     groups = _predecessors(xp, lattice.T)
-    best = xp.empty_like(scores[0])
-    for t in range(1, steps):
-        for tags, before, moves in groups:
-            best[:, tags] = (scores[t - 1][:, before] + moves).max(axis=1)
-        best += lattice.emissions[t]
-        scores[t] = xp.where(lattice.mask[t][:, None] > 0, best, scores[t - 1])
-    out = xp.zeros((steps, batch), dtype="int64")
-    tag = (scores[-1] + lattice.end).argmax(axis=1)
-    moves = xp.ascontiguousarray(lattice.T.T)
-    for t in range(steps - 1, 0, -1):
+    for before, current in zip(scores, scores[1:]):
+        for tags, others, moves in groups:
+            current[:, tags] += (before[:, others] + moves).max(axis=1)
+    final = (scores[lattice.last, xp.arange(batch)] + lattice.end).argmax(axis=1)
+    out = xp.empty((steps, batch), dtype="int64")
+    moves, ends = xp.ascontiguousarray(lattice.T.T), _by_step(lattice.last)
+    tag = final.copy()
+    for t in range(steps - 1, -1, -1):
+        if t < steps - 1:
+            tag = (scores[t] + moves[tag]).argmax(axis=1)
+        if t in ends:
+            tag[ends[t]] = final[ends[t]]
         out[t] = tag
-        tag = xp.where(lattice.mask[t] > 0, (scores[t - 1] + moves[tag]).argmax(axis=1), tag)
-    out[0] = tag
     return [out[: lattice.lengths[i], i] for i in range(batch)]
 
 
+def _by_step(last: List[int]) -> Dict[int, List[int]]:
+    """The sequences that end at a step, for each step at which some do."""
+    found: Dict[int, List[int]] = {}
+    for column, step in enumerate(last):
+        found.setdefault(step, []).append(column)
+    return found
+
+
 def _predecessors(xp: Any, T: Array) -> List[Tuple[Array, Array, Array]]:
-    """Tags that as many others may come before: (tags, which others, their transition scores), the latter two of shape
-    (1 or more, tags). Inside of an entity these are two, so that most pairs of tags need not be looked at.
+    """Tags that as many others may come before: (tags, which others, their transition scores), the last of shape
+    (others, tags), and so is which others, or (others, 1) where all tags have the same. Inside of an entity these are
+    two, so that most pairs of tags need not be looked at.
     """
     allowed = T > FORBIDDEN / 2
     counts = allowed.sum(axis=0)
@@ -219,7 +243,8 @@ def _predecessors(xp: Any, T: Array) -> List[Tuple[Array, Array, Array]]:
     for count in sorted(set(counts.tolist())):
         tags = xp.flatnonzero(counts == count)
         before = xp.stack([xp.flatnonzero(allowed[:, tag]) for tag in tags], axis=1)
-        groups.append((tags, before, T[before, tags]))
+        same = bool((before == before[:, :1]).all())
+        groups.append((tags, before[:, :1] if same else before, T[before, tags]))
     return groups
 
 
@@ -228,8 +253,8 @@ def negative_log_likelihood(
 ) -> Tuple[float, List[Array], Array, Array, Array]:
     """Loss of the gold tags and its gradients: of the emissions (one array a doc), T, start and end."""
     found = marginals(xp, lattice)
-    grad = found.tags() * lattice.mask[:, :, None]
-    d_T = found.transitions(lattice.mask)
+    grad = found.tags()
+    d_T = found.transitions()
     d_start, d_end = grad[0].sum(axis=0), xp.zeros_like(lattice.end)
     loss = float(found.log_z.sum())
     for i, tags in enumerate(gold):
