@@ -19,7 +19,8 @@ MISSING = [
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)}: install the extra [serve]")
 
 PAGE = ROOT / "docs" / "serving.md"
-LINES = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "clients.md", PAGE]
+LINES = [line for block in blocks("sh", PAGES) for line in block.splitlines() if line.strip()]
 TOKEN = "the-token-of-the-docs"
 
 
