@@ -76,7 +76,17 @@ class DoccanoServer:
         for name in ("media", "uploads"):
             (home / name).mkdir()
         template(home)
-        manage(home, "create_admin", "--noinput", "--username", ADMIN, "--email", "a@example.org", "--password", self.password)
+        manage(
+            home,
+            "create_admin",
+            "--noinput",
+            "--username",
+            ADMIN,
+            "--email",
+            "a@example.org",
+            "--password",
+            self.password,
+        )
 
     @property
     def url(self) -> str:
@@ -92,7 +102,9 @@ class DoccanoServer:
         address = f"127.0.0.1:{self.port}"
         command = [str(SERVER / "bin" / "gunicorn"), "--bind", address, "--workers", "1", "--threads", "4"]
         command += ["--timeout", "300", "--chdir", str(backend()), "config.wsgi"]
-        self.process = subprocess.Popen(command, env=environment(self.home), stdout=log, stderr=log, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, env=environment(self.home), stdout=log, stderr=log, start_new_session=True
+        )
         limit = time.monotonic() + SECONDS
         while not self.ready(before):
             assert self.process.poll() is None and time.monotonic() < limit, self.log()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import List, Optional
 
@@ -71,13 +71,14 @@ def _guideline(options: ProjectOptions) -> str:
 
 
 def add_label_types(server: Server, project: Project, wanted: List[LabelType]) -> List[LabelType]:
-    """Create the labels and relation types that the project lacks; those it has stay as people have made them."""
+    """Create the labels and relation types that the project lacks, and return them; those it has stay as they are."""
     there = server.label_types(project)
     names = {(found.kind, found.text) for found in there}
     keys = {found.suffix_key for found in there if found.kind == "span"}
-    missing = [label for label in wanted if (label.kind, label.text) not in names]
-    for label in missing:
-        if label.suffix_key in keys:  # one that somebody has given to another label
-            label = LabelType(label.kind, label.text, label.background_color, label.text_color)
+    added = []
+    for label in (label for label in wanted if (label.kind, label.text) not in names):
+        if label.suffix_key in keys:  # somebody has given it to another label
+            label = replace(label, suffix_key=None)
         server.create_label_type(project, label)
-    return missing
+        added.append(label)
+    return added

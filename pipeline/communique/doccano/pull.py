@@ -29,7 +29,8 @@ class Conflict:
 
 @dataclass
 class Pulled:
-    """What a pull found and did, by ids. unidentified: mentions that people added, which have no identity yet."""
+    """What a pull found and did, by ids. waiting: examples that nobody has confirmed. unidentified: mentions of what it
+    brought that have no identity yet, as those that people add."""
 
     project: Project
     url: str
@@ -75,8 +76,8 @@ def pull(
     that stands where both were changed; None for neither. Raises CommuniqueError, and DefectError where what is there
     can't be read; nothing is written then.
     """
-    pulled = Pulled(project, server.url)
     examples = server.snapshot(project)
+    pulled = Pulled(project, server.url, waiting=sum(not e.confirmed for e in examples))
     if project.settings.collaborative_annotation:
         _pull_one(server, pulled, examples, TOGETHER, open_local(output), checker, everything, take)
         return pulled
@@ -100,7 +101,6 @@ def _pull_one(
 ) -> None:
     """The annotations of one annotator, or those that all made together."""
     wanted = [e for e in examples if annotator in e.confirmed or (everything and _touched(e, annotator))]
-    pulled.waiting += sum(annotator not in e.confirmed for e in examples)
     found = _readable(server, pulled, wanted, annotator, local, checker)
     if not found:
         return
@@ -114,6 +114,7 @@ def _pull_one(
             base[theirs.id] = theirs
             if stands != mine:
                 changed[theirs.id] = stands
+                pulled.unidentified += _unidentified(stands, checker)
     local.write(changed)
     write_base(local.base_file, base.values())  # last: cut short before this, the next pull sees that both are the same
     where = str(getattr(local, "path", None) or getattr(local, "folder", ""))
@@ -181,7 +182,6 @@ def _readable(
                 _refuse(pulled, place, "markup", reason, "mend it there, or pull into a .jsonl file")
         if len(pulled.refused) == found:
             out.append((one, release))
-            pulled.unidentified += _unidentified(one, release, checker)
     return out
 
 
@@ -189,7 +189,7 @@ def _refuse(pulled: Pulled, place: str, code: str, message: str, mend: str) -> N
     pulled.refused.append(Defect(place, 0, 0, code, message, mend))
 
 
-def _unidentified(held: Held, release: Release, checker: Checker) -> int:
+def _unidentified(release: Release, checker: Checker) -> int:
     """Mentions of a kind that has an identity, without one, in a release whose others have one."""
     if not any(m.cluster for m in release.mentions):
         return 0

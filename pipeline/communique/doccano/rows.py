@@ -72,6 +72,16 @@ def record_of(release: Release) -> str:
     )
 
 
+def same_record(release: Release, record: str) -> bool:
+    """Whether a record says of a release what the release says itself. What it says of mentions that the release no
+    longer has does not matter."""
+    there = {(m.start, m.end, m.label) for m in release.mentions}
+    said = json.loads(record)
+    clusters = {name: [s for s in spans if tuple(s) in there] for name, spans in said["clusters"].items()}
+    said["clusters"] = {name: spans for name, spans in clusters.items() if spans}
+    return bool(said == json.loads(record_of(release)))
+
+
 def to_row(release: Release, piece: str, first: bool) -> Dict[str, Any]:
     """A row to import. ``first``: of its piece, whose seal it will bear."""
     place = Utf16(release.text)
