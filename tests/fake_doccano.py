@@ -70,9 +70,9 @@ class FakeDoccano:
         for number in ids:
             del self.held[project.id][number]
 
-    def set_meta(self, project, example, meta):
+    def set_meta(self, project, example, key, value):
         self._call()
-        self.held[project.id][example].meta = json.loads(json.dumps(meta))
+        self.held[project.id][example].meta[key] = json.loads(json.dumps(value))
 
     def confirmations(self, project, examples):
         if not project.settings.collaborative_annotation:

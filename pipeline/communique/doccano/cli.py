@@ -123,7 +123,7 @@ def pull(
     refused, or are in conflict; 2: it could not be done.
     """
     from ..interrupts import interruptible
-    from .project import find_project
+    from .project import check_label_types, find_project
     from .pull import pull as bring
 
     with _told():
@@ -133,6 +133,7 @@ def pull(
             found = find_project(server, project)
             if found is None:
                 raise CommuniqueError(f"{server.url} has no project {project!r} that this user is a member of")
+            check_label_types(server, found, checker.schema)
             pulled = bring(server, found, output, checker, everything=everything, take=take)
     if as_json:
         sys.stdout.write(json.dumps(pulled.to_dict(), ensure_ascii=False) + "\n")

@@ -127,12 +127,6 @@ class Far:
         # the client's own call knows no colour of the text
         self.api.post(f"projects/{project}/{kind}-types", json=fields)
 
-    def examples(self, project: int, path: str) -> None:
-        keys = ("id", "text", "meta", "is_confirmed", "comment_count")
-        with open(path, "w", encoding="ascii") as stream:
-            for example in self.listing(f"projects/{project}/examples"):
-                stream.write(json.dumps({key: example[key] for key in keys}) + "\n")
-
     def export(self, project: int, confirmed: bool, folder: str, seconds: int) -> Dict[str, str]:
         """Write the files of an export into a folder; {name without suffix: path}."""
         exports = DataDownloadRepository(self.api)
@@ -173,10 +167,11 @@ class Far:
         if ids:  # to the server, none means all
             self.client.bulk_delete_examples(project, ids)
 
-    def set_meta(self, project: int, example: int, meta: Dict[str, Any]) -> None:
-        session = self.api._session
-        response = session.patch(f"{self.api.api_url}/projects/{project}/examples/{example}", json={"meta": meta})
-        response.raise_for_status()
+    def set_meta(self, project: int, example: int, key: str, value: Any) -> None:
+        """Set one key of an example's meta; the others stay."""
+        resource = f"projects/{project}/examples/{example}"
+        meta = {**self.get(resource).json()["meta"], key: value}
+        self.api._session.patch(f"{self.api.api_url}/{resource}", json={"meta": meta}).raise_for_status()
 
     def confirmations(self, project: int, examples: List[int]) -> List[List[Any]]:
         """[[example, user id, time]], of the user who is logged in where each annotates alone."""

@@ -46,8 +46,8 @@ class Held:
 @dataclass
 class Plan:
     """new, updated, repaired, forced: releases to send. delete: ids of examples that they replace, and of duplicates.
-    records: {example id: meta} where only what Doccano has no place for differs. kept: what people changed and stays as
-    it is, though the release differs. seal: the first examples of pieces that arrived whole."""
+    records: {example id: what it shall say of itself} where only what Doccano has no place for differs. kept: what people
+    changed and stays as it is, though the release differs. seal: first examples of pieces that arrived whole."""
 
     new: List[Release] = field(default_factory=list)
     updated: List[Release] = field(default_factory=list)
@@ -139,8 +139,7 @@ def _one(plan: Plan, release: Release, held: Held, force: bool) -> None:
     if same_text and held.together.digest() == wanted.digest():
         plan.unchanged.append(release)
         if not same_record(release, held.about["record"]):
-            meta = {**held.about, "record": record_of(release)}
-            plan.records[held.example.id] = {**held.example.meta, KEY: meta}
+            plan.records[held.example.id] = {**held.about, "record": record_of(release)}
         return
     if incomplete:
         plan.repaired.append(release)
@@ -173,5 +172,5 @@ def _whole_pieces(held: Iterable[Held]) -> List[Example]:
     return out
 
 
-def sealed_meta(example: Example) -> Dict[str, Any]:
-    return {**example.meta, KEY: {**example.meta[KEY], "sealed": True}}
+def sealed(example: Example) -> Dict[str, Any]:
+    return {**example.meta[KEY], "sealed": True}

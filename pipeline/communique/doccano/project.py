@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import List, Optional
 
+from ..schema import Schema
 from .colours import LabelType
 from .options import ProjectOptions
 from .server import DoccanoError, Project, ProjectSettings, Server
@@ -82,3 +83,16 @@ def add_label_types(server: Server, project: Project, wanted: List[LabelType]) -
         server.create_label_type(project, label)
         added.append(label)
     return added
+
+
+def check_label_types(server: Server, project: Project, schema: Schema) -> None:
+    """Raises DoccanoError where the project lacks a label of the scheme: with it went all that had it."""
+    there = {(found.kind, found.text) for found in server.label_types(project)}
+    wanted = [*(("span", name) for name in schema.labels), *(("relation", name) for name in schema.relation_names)]
+    lost = ", ".join(name for kind, name in wanted if (kind, name) not in there)
+    if lost:
+        message = (
+            f"the project {project.name!r} has no {lost}: whoever deletes a label deletes all that has it, and what "
+            "would be pulled lacks it. `doccano push` brings labels back, and with --force releases as they are here"
+        )
+        raise DoccanoError("project", message)

@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence
 
 from ..release import Release
 from .options import PushOptions
-from .plan import Plan, make_plan, sealed_meta
-from .rows import to_row
+from .plan import Plan, make_plan, sealed
+from .rows import KEY, to_row
 from .server import DoccanoError, Project, Server
 
 Progress = Callable[[int, int], None]
@@ -90,8 +90,7 @@ def _begun(server: Server, project: Project, plan: Plan) -> Pushed:
 
 def _seal(server: Server, project: Project, plan: Plan) -> None:
     for example in plan.seal:
-        meta = sealed_meta(example)
-        server.set_meta(project, example.id, meta)
+        server.set_meta(project, example.id, KEY, sealed(example))
     plan.seal = []
 
 
@@ -99,8 +98,8 @@ def _carry_out(server: Server, project: Project, plan: Plan, size: int, progress
     """Delete, note and send; what the server said was wrong. Whether it took a piece, only the next snapshot shows."""
     if plan.delete:
         server.delete(project, plan.delete)
-    for example, meta in plan.records.items():
-        server.set_meta(project, example, meta)
+    for example, about in plan.records.items():
+        server.set_meta(project, example, KEY, about)
     said: List[str] = []
     send = plan.send
     done = 0

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from itertools import count
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NoReturn, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NoReturn, Sequence
 from urllib.parse import urlsplit
 
 from ..hosts import is_local
@@ -15,6 +15,7 @@ from .bridge import Bridge, open_bridge
 from .colours import LabelType
 from .credentials import Credentials
 from .options import Options, ServerOptions
+from .rows import KEY
 from .server import TOGETHER, Confirmation, DoccanoError, Example, Project, ProjectSettings
 
 # What a failure means, by the kind that the far side names, and what to do about it.
@@ -109,26 +110,20 @@ class RemoteServer:
         self._ask("create_label_type", project=project.id, **asdict(label_type))
 
     def snapshot(self, project: Project) -> List[Example]:
-        path = next(self._files)
-        self._ask("examples", project=project.id, path=str(path))
+        # by exports: a listing costs the server several questions to its database for each example
         together = project.settings.collaborative_annotation
-        examples: Dict[int, Example] = {}
-        for line in _lines(path):
-            confirmed: FrozenSet[str] = frozenset({TOGETHER} if together and line["is_confirmed"] else ())
-            examples[line["id"]] = Example(
-                line["id"], line["text"], line["meta"], line["comment_count"], confirmed=confirmed
-            )
+        examples: Dict[Any, Example] = {}
         for annotator, rows in self._export(project, False).items():
-            who = TOGETHER if together else annotator
             for row in rows:
-                if row["id"] in examples:  # not one that came in between
-                    examples[row["id"]].annotations[who] = {k: row.get(k) or [] for k in ("entities", "relations")}
-        if not together:
-            for annotator, rows in self._export(project, True).items():
-                for row in rows:
-                    if row["id"] in examples:
-                        examples[row["id"]].confirmed |= {annotator}
-        return [examples[number] for number in sorted(examples)]
+                example = examples.setdefault(_number(row), Example(row["id"], row["text"], {KEY: row.get(KEY)}))
+                who = TOGETHER if together else annotator
+                example.annotations[who] = {key: row.get(key) or [] for key in ("entities", "relations")}
+                example.comments += len(row.get("Comments") or [])
+        for annotator, rows in self._export(project, True).items():
+            for row in rows:
+                if _number(row) in examples:  # not one that came in between
+                    examples[_number(row)].confirmed |= {TOGETHER if together else annotator}
+        return list(examples.values())
 
     def _export(self, project: Project, confirmed: bool) -> Dict[str, List[Dict[str, Any]]]:
         folder = next(self._files)
@@ -152,8 +147,8 @@ class RemoteServer:
     def delete(self, project: Project, ids: Iterable[int]) -> None:
         self._ask("delete_examples", project=project.id, ids=list(ids))
 
-    def set_meta(self, project: Project, example: int, meta: Mapping[str, Any]) -> None:
-        self._ask("set_meta", project=project.id, example=example, meta=dict(meta))
+    def set_meta(self, project: Project, example: int, key: str, value: Mapping[str, Any]) -> None:
+        self._ask("set_meta", project=project.id, example=example, key=key, value=dict(value))
 
     def confirmations(self, project: Project, examples: Iterable[Example]) -> List[Confirmation]:
         wanted = list(examples)
@@ -168,6 +163,11 @@ def _project(data: Mapping[str, Any]) -> Project:
     # a project of another type lacks some of them
     settings = {f.name: data.get(f.name, False) for f in fields(ProjectSettings)}
     return Project(data["id"], data["name"], ProjectSettings(**settings))
+
+
+def _number(row: Mapping[str, Any]) -> Any:
+    """The example's number; the meta of one that push did not send may stand in its place."""
+    return row["id"] if isinstance(row.get(KEY), dict) else ("foreign", row["id"], row["text"])
 
 
 def _lines(path: Path) -> Iterator[Dict[str, Any]]:

@@ -75,14 +75,15 @@ class Server(Protocol):
     def create_label_type(self, project: Project, label_type: LabelType) -> None: ...
 
     def snapshot(self, project: Project) -> List[Example]:
-        """All examples with all their annotations, in the order of their ids."""
+        """All examples with all their annotations. Of meta there is what push sent."""
 
     def upload(self, project: Project, rows: Sequence[Mapping[str, Any]]) -> List[str]:
         """Import rows as one piece; what the server said was wrong. Only a snapshot shows what it took."""
 
     def delete(self, project: Project, ids: Iterable[int]) -> None: ...
 
-    def set_meta(self, project: Project, example: int, meta: Mapping[str, Any]) -> None: ...
+    def set_meta(self, project: Project, example: int, key: str, value: Mapping[str, Any]) -> None:
+        """Set one key of an example's meta."""
 
     def confirmations(self, project: Project, examples: Iterable[Example]) -> List[Confirmation]:
         """Who confirmed these and when, as far as the server tells."""
