@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="take the pictures of docs/annotating.md anew")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

@@ -74,7 +74,7 @@ class DoccanoServer:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.password = secrets.token_urlsafe(12)
+        self.password = secrets.token_hex(12)
         self.port = 0
         self.process: "subprocess.Popen[bytes] | None" = None
         for name in ("media", "uploads"):

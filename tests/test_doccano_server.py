@@ -208,9 +208,8 @@ def test_two_pushes_at_once_leave_each_release_once(doccano, tmp_path):
         project = open_project(server, "race", load_options().project, True)
 
     def work():
-        with connected(doccano) as server:
-            with suppress(DoccanoError):  # the other one was quicker with something
-                push(server, project, gold(40), load_options().push)
+        with connected(doccano) as server, suppress(DoccanoError):  # the other one was quicker with something
+            push(server, project, gold(40), load_options().push)
 
     pushing = [threading.Thread(target=work) for _ in range(2)]
     for thread in pushing:

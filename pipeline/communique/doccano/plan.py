@@ -46,8 +46,8 @@ class Held:
 @dataclass
 class Plan:
     """new, updated, repaired, forced: releases to send. delete: ids of examples that they replace, and of duplicates.
-    records: {example id: what it shall say of itself} where only what Doccano has no place for differs. kept: what people
-    changed and stays as it is, though the release differs. seal: first examples of pieces that arrived whole."""
+    records: {example id: what it shall say of itself} where only what Doccano has no place for differs. kept: what
+    people changed and stays as it is, though the release differs. seal: first examples of pieces that arrived whole."""
 
     new: List[Release] = field(default_factory=list)
     updated: List[Release] = field(default_factory=list)
