@@ -67,8 +67,8 @@ def push(
 
     The project is created where there is none. What it holds already stays; what people changed or confirmed is never
     replaced without --force. User and password are taken from DOCCANO_USERNAME and DOCCANO_PASSWORD, or asked for.
-    Exit code 0: Doccano holds all releases as they are here; 1: some were refused, or differ there; 2: it could not be
-    done.
+    Exit code 0: Doccano holds all releases, and gold as it is here; 1: some were refused, or gold differs there; 2: it
+    could not be done.
     """
     from ..interrupts import interruptible
     from .colours import label_types
@@ -92,13 +92,13 @@ def push(
     if as_json:
         sys.stdout.write(json.dumps({**pushed.to_dict(), "refused": len(refused)}) + "\n")
     else:
-        for name, why in pushed.kept.items():
+        for name, why in pushed.kept.items() if gold else ():
             err.print(_plain(f"{name}: kept as it is there, {why} (--force replaces it)"))
         for name, numbers in pushed.twice.items():
             err.print(_plain(f"{name}: there are several examples of it, {numbers}: delete all but one"))
         counts = ", ".join(f"{n} {key}" for key, n in pushed.counts().items() if n)
         err.print(_plain(f"{len(releases)} releases: {counts}; {len(refused)} refused -> {pushed.url} {project!r}"))
-    raise typer.Exit(REFUSED if refused or pushed.kept or pushed.twice else 0)
+    raise typer.Exit(REFUSED if refused or pushed.twice or (gold and pushed.kept) else 0)
 
 
 @doccano_app.command()

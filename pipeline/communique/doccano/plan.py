@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, Dict, Iterable, List, Mapping
 
 from ..release import Release
-from .rows import KEY, Annotations, about, annotations_of, held_annotations, record_of, same_record, text_hash
+from .rows import KEY, Annotations, about, annotations_of, held_annotations, pack, record_of, same_record, text_hash
 from .server import Example
 
 
@@ -139,7 +139,7 @@ def _one(plan: Plan, release: Release, held: Held, force: bool) -> None:
     if same_text and held.together.digest() == wanted.digest():
         plan.unchanged.append(release)
         if not same_record(release, held.about["record"]):
-            plan.records[held.example.id] = {**held.about, "record": record_of(release)}
+            plan.records[held.example.id] = {**held.about, "record": pack(record_of(release))}
         return
     if incomplete:
         plan.repaired.append(release)

@@ -15,7 +15,7 @@ from .choices import Side
 from .local import ExchangeFile, Local, open_local, read_base, write_base
 from .merge import Outcome, conflict_diff, outcome
 from .plan import Held, held_examples
-from .rows import annotations_of, plain, record_of, to_release
+from .rows import annotations_of, plain, same_record, to_release
 from .server import TOGETHER, Example, Project, Server
 
 
@@ -150,7 +150,9 @@ def _decide(
 
 def _as_sent(held: Held, ours: Optional[Release]) -> Optional[Release]:
     """Our version, where it is what was sent: then nobody has changed it here."""
-    if ours is None or annotations_of(ours).digest() != held.about["sent"] or record_of(ours) != held.about["record"]:
+    if ours is None or annotations_of(ours).digest() != held.about["sent"]:
+        return None
+    if not same_record(ours, held.about["record"]):
         return None
     return ours
 

@@ -2,13 +2,15 @@
 
 A row's one key of meta, ``communique``, holds what Doccano has no place for: the release's id, the hashes of its text
 and of the annotations that were sent, the piece that they came in, and in ``record`` the rest of the release with the
-identity of its mentions, as a string, which no database rounds or reorders.
+identity of its mentions. That is packed: the page shows meta to annotators, and a string is what no database reorders.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
@@ -31,14 +33,18 @@ class Annotations:
 
     def digest(self) -> str:
         content = json.dumps([sorted(self.spans), sorted(self.relations)])
-        return hashlib.sha256(content.encode("ascii")).hexdigest()
+        return _hash(content.encode("ascii"))
 
     def within(self, other: "Annotations") -> bool:
         return self.spans <= other.spans and self.relations <= other.relations
 
 
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def text_hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf8", errors="surrogatepass")).hexdigest()
+    return _hash(text.encode("utf8", errors="surrogatepass"))
 
 
 def annotations_of(release: Release) -> Annotations:
@@ -60,26 +66,39 @@ def held_annotations(data: Mapping[str, Any]) -> Annotations:
     return Annotations(frozenset(spans.values()), frozenset(relations))
 
 
-def record_of(release: Release) -> str:
+def record_of(release: Release) -> Dict[str, Any]:
     """What Doccano has no place for, but for what a pull noted."""
     clusters: Dict[str, List[Any]] = defaultdict(list)
     for m in release.canonical().mentions:
         if m.cluster is not None:
             clusters[m.cluster].append([m.start, m.end, m.label])
     meta = {key: value for key, value in release.meta.items() if key != PROVENANCE}
-    return json.dumps(
-        {"title": release.title, "date": release.date, "source": release.source, "meta": meta, "clusters": clusters}
-    )
+    return {"title": release.title, "date": release.date, "source": release.source, "meta": meta, "clusters": clusters}
 
 
-def same_record(release: Release, record: str) -> bool:
+def pack(record: Mapping[str, Any]) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(record).encode("ascii"))).decode("ascii")
+
+
+def unpack(packed: str) -> Dict[str, Any]:
+    """The record again. Raises ValueError where somebody has changed it."""
+    try:
+        record = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
+    except zlib.error as err:
+        raise ValueError(f"the record is damaged: {err}") from err
+    if not isinstance(record, dict) or set(record) != {"title", "date", "source", "meta", "clusters"}:
+        raise ValueError("the record is damaged")
+    return record
+
+
+def same_record(release: Release, packed: str) -> bool:
     """Whether a record says of a release what the release says itself. What it says of mentions that the release no
     longer has does not matter."""
     there = {(m.start, m.end, m.label) for m in release.mentions}
-    said = json.loads(record)
+    said = unpack(packed)
     clusters = {name: [s for s in spans if tuple(s) in there] for name, spans in said["clusters"].items()}
     said["clusters"] = {name: spans for name, spans in clusters.items() if spans}
-    return bool(said == json.loads(record_of(release)))
+    return bool(said == json.loads(json.dumps(record_of(release))))
 
 
 def to_row(release: Release, piece: str, first: bool) -> Dict[str, Any]:
@@ -94,7 +113,7 @@ def to_row(release: Release, piece: str, first: bool) -> Dict[str, Any]:
         "piece": piece,
         "first": first,
         "sealed": False,
-        "record": record_of(release),
+        "record": pack(record_of(release)),
     }
     entities = [
         {"id": m.id, "label": m.label, "start_offset": place.units(m.start), "end_offset": place.units(m.end)}
@@ -117,9 +136,13 @@ def about(example: Example) -> Optional[Mapping[str, Any]]:
         "sealed": bool,
         "record": str,
     }
-    if isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in fields.items()):
-        return found
-    return None
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in fields.items()):
+        return None
+    try:
+        unpack(found["record"])
+    except ValueError:
+        return None
+    return found
 
 
 def to_release(example: Example, annotator: str, provenance: Mapping[str, Any]) -> Tuple[Release, List[str]]:
@@ -130,7 +153,7 @@ def to_release(example: Example, annotator: str, provenance: Mapping[str, Any]) 
     known = about(example)
     if known is None:
         raise ValueError(f"example {example.id} was not sent by push")
-    record = json.loads(known["record"])
+    record = unpack(known["record"])
     cluster_of = {tuple(span): name for name, spans in record["clusters"].items() for span in spans}
     problems: List[str] = []
     if text_hash(example.text) != known["text"]:
