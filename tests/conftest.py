@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
 import spacy
@@ -19,6 +20,10 @@ from communique.schema import Schema
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="take the pictures of docs/annotating.md anew")
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +84,32 @@ def browser():
         found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield found
         found.close()
+
+
+@pytest.fixture(scope="session")
+def doccano_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real Doccano, one for all tests."""
+    from doccano_server import DoccanoServer, missing
+
+    if missing():
+        assert "CI" not in os.environ, missing()
+        pytest.skip(missing())
+    server = DoccanoServer(tmp_path_factory.mktemp("doccano"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def doccano(doccano_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same, its credentials and the client's environment set for the command line, in the repository."""
+    from doccano_server import CLIENT
+
+    for name, value in doccano_server.credentials.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COMMUNIQUE_DOCCANO_PYTHON", str(CLIENT / "bin" / "python"))
+    monkeypatch.chdir(ROOT)
+    return doccano_server
 
 
 # A domain that has nothing to do with governments: bands, instruments and the songs they will record.

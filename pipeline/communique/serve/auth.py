@@ -7,7 +7,8 @@ import re
 from typing import Iterable, Mapping, Optional, Tuple
 
 from ..errors import ConfigError
-from .settings import Settings, is_local
+from ..hosts import is_local
+from .settings import Settings
 
 VARIABLE = "COMMUNIQUE_TOKEN"
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what RFC 6750 lets a header carry

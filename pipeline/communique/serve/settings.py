@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
@@ -84,11 +83,3 @@ def _check(settings: Settings, file: str) -> None:
     if limits.request_seconds < limits.release_seconds:
         message = f"[limits] request_seconds: a request needs the time of one release, {limits.release_seconds:g}"
         raise ConfigError(message, file=file)
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach what listens at ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
