@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .doccano.cli import doccano_app
 from .errors import CommuniqueError, Defect, DefectError, Interrupted
 from .own import choices
 from .release import Release
@@ -23,6 +24,7 @@ corpus_app = typer.Typer(help="Check, convert, split and count gold releases.", 
 app.add_typer(corpus_app, name="corpus")
 export_app = typer.Typer(help="Turn trained pipelines into what other services load.", no_args_is_help=True)
 app.add_typer(export_app, name="export")
+app.add_typer(doccano_app, name="doccano")
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 

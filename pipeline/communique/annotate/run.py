@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Union
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, TypeVar, Union
 
 import spacy
 from spacy.language import Language
@@ -17,6 +18,7 @@ from ..errors import CommuniqueError, ConfigError, Defect
 from ..release import Release
 
 Item = Union[Release, Defect]
+Made = TypeVar("Made")
 
 
 def shipped_models() -> List[str]:
@@ -61,7 +63,7 @@ def annotate(
     stream = iter(items)
     while batch := list(islice(stream, size)):
         good = [item for item in batch if isinstance(item, Release)]
-        done = iter(_batch(nlp, good, key))
+        done = iter(annotate_batch(nlp, good, partial(from_doc, key=key)))
         for item in batch:
             found = next(done) if isinstance(item, Release) else item
             yield found.confident(min_confidence) if isinstance(found, Release) else found
@@ -80,16 +82,19 @@ def annotate_bare(nlp: Language, gold: Iterable[Release]) -> List[Release]:
     return predicted
 
 
-def _batch(nlp: Language, releases: List[Release], key: str) -> List[Item]:
+def annotate_batch(
+    nlp: Language, releases: Sequence[Release], made: Callable[[Doc], Made]
+) -> List[Union[Made, Defect]]:
+    """What ``made`` makes of the annotated doc of each release of a batch; a defect where that or the model fails."""
     try:
-        return [from_doc(doc, key) for doc in nlp.pipe([_doc(nlp, r) for r in releases])]
+        return [made(doc) for doc in nlp.pipe([_doc(nlp, r) for r in releases])]
     except Exception:  # one release must not cost the others: find out which one it is
-        return [_alone(nlp, release, key) for release in releases]
+        return [_alone(nlp, release, made) for release in releases]
 
 
-def _alone(nlp: Language, release: Release, key: str) -> Item:
+def _alone(nlp: Language, release: Release, made: Callable[[Doc], Made]) -> Union[Made, Defect]:
     try:
-        return from_doc(nlp(_doc(nlp, release)), key)
+        return made(nlp(_doc(nlp, release)))
     except Exception as err:
         message = f"{release.id}: the model failed: {type(err).__name__}: {err}"
         return Defect(release.id, 0, 0, "model", message, "please report it with the release")
