@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from communique.cli import app
 from communique.doccano.options import load_options
 from communique.schema import Schema
-from test_doccano_server import until
 from test_docs import ROOT, blocks
 
 PAGE = ROOT / "docs" / "annotating.md"
@@ -70,7 +69,7 @@ def test_the_loop(doccano, workplace):
             (name, _) = [e["meta"]["communique"]["id"] for e in project.examples()]
             project.unlabel(name, project.spans(name)[-1]["id"])
             project.confirm(name)
-            until(lambda: project.example(name)["is_confirmed"])
+            assert project.example(name)["is_confirmed"]
     first, *_, last = commands
     assert "2 new" in said[first] and "1 kept" in said[last] and "1 updated" in said[last]
     assert (workplace / "out" / "corrected" / f"{name}.txt").exists()

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from rich.console import Console
+from spacy.language import Language
 
 from .annotate.run import load_model
 from .corpus.exchange import load_tokenizer, read_gold, to_docbin
@@ -52,28 +53,16 @@ def run_point(
     settings = {
         **provenance(config, train),
         "overrides": overrides,
-        "gold": {name: _digest(releases) for name, releases in gold.items()},
+        "gold": {name: digest(releases) for name, releases in gold.items()},
     }
     if record.exists():
         known = dict(json.loads(record.read_text("utf8")))
         if known.get("settings") == settings:
             return known
-    folder.mkdir(parents=True, exist_ok=True)
     releases = draw(read_gold(train), share, seed)
-    nlp, full = load_tokenizer(config)
-    to_docbin(releases, nlp.tokenizer, Schema.from_disk(config_schema(config))).to_disk(folder / "train.spacy")
-    steps = max(1, round(overrides.get("training.max_steps", full["training"]["max_steps"]) * share**0.5))
-    changes = {
-        **overrides,
-        "paths.train": str(folder / "train.spacy"),
-        "system.seed": seed,
-        "training.max_steps": steps,
-        "training.eval_frequency": steps,
-    }
-    schedule = full["training"]["optimizer"]["learn_rate"]
-    if isinstance(schedule, dict) and "total_steps" in schedule:
-        changes["training.optimizer.learn_rate.total_steps"] = steps
-    model = load_model(str(train_pipeline(config, folder, train, changes, console=console)))
+    most = overrides.get("training.max_steps", load_tokenizer(config)[1]["training"]["max_steps"])
+    steps = max(1, round(most * share**0.5))
+    model = train_on(config, folder, train, releases, steps, {**overrides, "system.seed": seed}, console)
     scores = {name: evaluate_pipeline(model, list(releases)) for name, releases in gold.items()}
     point = {
         "share": share,
@@ -87,7 +76,33 @@ def run_point(
     return point
 
 
-def _digest(releases: Iterable[Release]) -> str:
+def train_on(
+    config: PathLike,
+    folder: Path,
+    corpus: Sequence[PathLike],
+    releases: Iterable[Release],
+    steps: int,
+    overrides: Mapping[str, Any],
+    console: Optional[Console] = None,
+) -> Language:
+    """The pipeline of the last of so many steps, trained on some releases of a corpus. It is kept in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    nlp, full = load_tokenizer(config)
+    to_docbin(releases, nlp.tokenizer, Schema.from_disk(config_schema(config))).to_disk(folder / "train.spacy")
+    changes = {
+        **overrides,
+        "paths.train": str(folder / "train.spacy"),
+        "training.max_steps": steps,
+        "training.eval_frequency": steps,
+    }
+    schedule = full["training"]["optimizer"]["learn_rate"]
+    if isinstance(schedule, dict) and "total_steps" in schedule:
+        changes["training.optimizer.learn_rate.total_steps"] = steps
+    return load_model(str(train_pipeline(config, folder, corpus, changes, console=console)))
+
+
+def digest(releases: Iterable[Release]) -> str:
+    """A fingerprint of releases with all that is known of them."""
     lines = "\n".join(json.dumps(r.to_dict(), sort_keys=True) for r in releases)
     return hashlib.sha256(lines.encode("utf8")).hexdigest()
 

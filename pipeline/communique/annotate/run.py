@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import Callable, Deque, Generator, Iterable, Iterator, List, Optional, Union
+from typing import Callable, Deque, Generator, Iterable, Iterator, List, Optional, TypeVar, Union, cast
 
 import spacy
 from spacy.language import Language
@@ -17,6 +17,7 @@ from ..release import Release
 from .models import no_model, shipped_path
 
 Item = Union[Release, Defect]
+Made = TypeVar("Made")
 
 
 def load_model(name: Union[str, Path], *, threads: Optional[int] = None) -> Language:
@@ -45,20 +46,29 @@ def annotate(
 ) -> Iterator[Item]:
     """Annotated releases, in order; defects pass through. A release on which the model fails becomes a defect.
 
-    What is less certain than ``min_confidence`` is left out: see ``Release.confident``. A second batch is read before
-    the first is done, so that an encoder with threads of its own always has something to do.
+    What is less certain than ``min_confidence`` is left out: see ``Release.confident``.
     """
-    key, size = get_schema(nlp).span_key, batch_size or nlp.batch_size
+    key = get_schema(nlp).span_key
+    return annotate_docs(nlp, items, lambda doc: from_doc(doc, key).confident(min_confidence), batch_size=batch_size)
+
+
+def annotate_docs(
+    nlp: Language, items: Iterable[Item], made: Callable[[Doc], Made], *, batch_size: Optional[int] = None
+) -> Iterator[Union[Made, Defect]]:
+    """What ``made`` makes of the doc of each release, in order; defects pass through, and so does what fails.
+
+    A second batch is read before the first is done, so that an encoder with threads of its own always has something to
+    do.
+    """
     errors: List[Exception] = []
     source = _until_error(items, errors)
     ended = False
     while not ended:
         waiting: Deque[Item] = deque()
-        docs = nlp.pipe(_docs(nlp, source, waiting), batch_size=size)
-        ended = yield from _until_failure(docs, waiting, key, min_confidence)
+        docs = nlp.pipe(_docs(nlp, source, waiting), batch_size=batch_size or nlp.batch_size)
+        ended = yield from _until_failure(docs, waiting, made)
         for item in waiting:  # one release must not cost the others: find out which one it is
-            found = _alone(nlp, item, key) if isinstance(item, Release) else item
-            yield found.confident(min_confidence) if isinstance(found, Release) else found
+            yield _alone(nlp, item, made) if isinstance(item, Release) else item
     for error in errors:
         raise error
 
@@ -93,28 +103,28 @@ def _docs(nlp: Language, source: Iterable[Item], waiting: Deque[Item]) -> Iterat
 
 
 def _until_failure(
-    docs: Iterator[Doc], waiting: Deque[Item], key: str, min_confidence: float
-) -> Generator[Item, None, bool]:
+    docs: Iterator[Doc], waiting: Deque[Item], made: Callable[[Doc], Made]
+) -> Generator[Union[Made, Defect], None, bool]:
     """What is done is taken from those that wait. Returns False where the model fails and some wait still."""
     while True:
         try:
             doc = next(docs, None)
-            found = None if doc is None else from_doc(doc, key).confident(min_confidence)
+            found = None if doc is None else made(doc)
         except Exception:
             if not waiting:
                 raise
             return False
+        while waiting and not isinstance(waiting[0], Release):
+            yield cast(Defect, waiting.popleft())
         if found is None:
             return True
-        while not isinstance(waiting[0], Release):
-            yield waiting.popleft()
         waiting.popleft()
         yield found
 
 
-def _alone(nlp: Language, release: Release, key: str) -> Item:
+def _alone(nlp: Language, release: Release, made: Callable[[Doc], Made]) -> Union[Made, Defect]:
     try:
-        return from_doc(nlp(_doc(nlp, release)), key)
+        return made(nlp(_doc(nlp, release)))
     except Exception as err:
         message = f"{release.id}: the model failed: {type(err).__name__}: {err}"
         return Defect(release.id, 0, 0, "model", message, "please report it with the release")
@@ -124,15 +134,3 @@ def _doc(nlp: Language, release: Release) -> Doc:
     doc = nlp.make_doc(release.text)
     set_record(doc, release)
     return doc
-
-
-def counted(
-    items: Iterable[Item], on_defect: Callable[[Defect], None], on_release: Callable[[Release], None]
-) -> Iterator[Release]:
-    """Releases only; each item is reported on its way."""
-    for item in items:
-        if isinstance(item, Defect):
-            on_defect(item)
-        else:
-            on_release(item)
-            yield item

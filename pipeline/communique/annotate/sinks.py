@@ -96,6 +96,11 @@ def save(lines: Iterable[bytes], output: Path, kind: str) -> None:
         remove(part)
 
 
+def save_releases(releases: Iterable[Release], output: Path) -> None:
+    """Write releases as a file in the exchange format, all or none. Raises OSError."""
+    save((dump(release).rstrip("\n").encode("utf8") for release in releases), output, "jsonl")
+
+
 def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

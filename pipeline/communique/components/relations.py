@@ -153,6 +153,14 @@ class RelationExtractor(TrainablePipe):
 
     def predict(self, docs: Iterable[Doc]) -> List[Prediction]:
         """Relations of each doc as (head, tail, type, probability)."""
+        limits = np.asarray([self.thresholds.get(label, self.threshold) for label in self.labels])
+        return self._above(docs, limits)
+
+    def candidates(self, docs: Iterable[Doc], least: float) -> List[Prediction]:
+        """As ``predict``, but all that are as probable as ``least``, whatever the thresholds are."""
+        return self._above(docs, np.full(len(self.labels), least))
+
+    def _above(self, docs: Iterable[Doc], limits: "np.ndarray[Any, Any]") -> List[Prediction]:
         docs = list(docs)
         out: List[Prediction] = [[] for _ in docs]
         full = [i for i, doc in enumerate(docs) if len(doc)]
@@ -165,7 +173,6 @@ class RelationExtractor(TrainablePipe):
             return out
         logits = self.model.ops.to_numpy(self.model.predict((inputs, batch)))  # type: ignore[no-untyped-call]
         probabilities = _sigmoid(logits)
-        limits = np.asarray([self.thresholds.get(label, self.threshold) for label in self.labels])
         flat = [key for doc_keys in keys for key in doc_keys]
         where = np.searchsorted(batch.offsets, batch.heads, side="right") - 1
         for pair, label in np.argwhere((probabilities >= limits) & batch.allowed).tolist():

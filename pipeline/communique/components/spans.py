@@ -142,6 +142,24 @@ class SpanTagger(TrainablePipe):
                 out[i].append((start, end, label, probability))
         return out
 
+    def beginnings(self, docs: Iterable[Doc]) -> List["np.ndarray[Any, Any]"]:
+        """P(a span of the label begins at the token), of each doc an array of shape (tokens, labels).
+
+        Unlike ``predict`` this also tells of the spans that are not in the best sequence of tags.
+        """
+        docs = list(docs)
+        out = [np.zeros((len(doc), len(self.labels))) for doc in docs]
+        full = [i for i, doc in enumerate(docs) if len(doc)]
+        if not full or not self.labels:
+            return out
+        lattice = self._lattice(self.model.predict([docs[i] for i in full]))
+        found = marginals(self.model.ops.xp, lattice).tags()
+        tags = self.model.ops.to_numpy(found)  # type: ignore[no-untyped-call]
+        for column, i in enumerate(full):
+            mine = tags[: len(docs[i]), column]
+            out[i] = mine[:, 1::4] + mine[:, 4::4]
+        return out
+
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
         for doc, items in zip(docs, predictions):
             spans = [Span(doc, start, end, label=label) for start, end, label, _ in items]

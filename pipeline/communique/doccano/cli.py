@@ -6,25 +6,23 @@ import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Dict, Iterator, List, NoReturn, Optional, Tuple
+from typing import TYPE_CHECKING, Annotated, Any, Dict, Iterator, List, Optional, Tuple
 
 import typer
-from rich.console import Console
 
-from ..errors import CommuniqueError, Defect, DefectError, Interrupted
+from ..errors import CommuniqueError, Defect
+from . import queue_cli
 from .choices import Side
+from .told import REFUSED, USAGE, err, fail, out, plain, print_defects, told
 
 if TYPE_CHECKING:
     from ..release import Release
     from .options import Options
     from .remote import RemoteServer
 
-REFUSED, USAGE = 1, 2
 DEFAULT_CONFIG = Path("configs/small.cfg")
 HELP = "The annotation loop with Doccano: send releases, bring back what people annotated. See docs/annotating.md."
 doccano_app = typer.Typer(help=HELP, no_args_is_help=True)
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ProjectOption = Annotated[str, typer.Option("--project", "-p", help="Name of the project in Doccano.")]
 UrlOption = Annotated[Optional[str], typer.Option(help="Address of Doccano; or the environment variable DOCCANO_URL.")]
@@ -75,7 +73,7 @@ def push(
     from .project import add_label_types, open_project
     from .push import push as send
 
-    with _told():
+    with told():
         options = _options(settings, plain_http)
         checker = _checker(config, options)
         releases, refused = _to_send(inputs, gold, model, checker, options, bare=bool(apart))
@@ -88,16 +86,16 @@ def push(
                 add_label_types(server, found, label_types(checker.schema, options.colours))
                 pushed = send(server, found, releases, options.push, force=force, progress=_progress)
     if not releases:
-        _fail(CommuniqueError("there is nothing to send"), REFUSED if refused else USAGE)
+        fail(CommuniqueError("there is nothing to send"), REFUSED if refused else USAGE)
     if as_json:
         sys.stdout.write(json.dumps({**pushed.to_dict(), "refused": len(refused)}) + "\n")
     else:
         for name, why in pushed.kept.items() if gold else ():
-            err.print(_plain(f"{name}: kept as it is there, {why} (--force replaces it)"))
+            err.print(plain(f"{name}: kept as it is there, {why} (--force replaces it)"))
         for name, numbers in pushed.twice.items():
-            err.print(_plain(f"{name}: there are several examples of it, {numbers}: delete all but one"))
+            err.print(plain(f"{name}: there are several examples of it, {numbers}: delete all but one"))
         counts = ", ".join(f"{n} {key}" for key, n in pushed.counts().items() if n)
-        err.print(_plain(f"{len(releases)} releases: {counts}; {len(refused)} refused -> {pushed.url} {project!r}"))
+        err.print(plain(f"{len(releases)} releases: {counts}; {len(refused)} refused -> {pushed.url} {project!r}"))
     raise typer.Exit(REFUSED if refused or pushed.twice or (gold and pushed.kept) else 0)
 
 
@@ -126,7 +124,7 @@ def pull(
     from .project import check_label_types, find_project
     from .pull import pull as bring
 
-    with _told():
+    with told():
         options = _options(settings, plain_http)
         checker = _checker(config, options)
         with interruptible(), _connected(url, options) as server:
@@ -138,13 +136,12 @@ def pull(
     if as_json:
         sys.stdout.write(json.dumps(pulled.to_dict(), ensure_ascii=False) + "\n")
     else:
-        for defect in pulled.refused:
-            err.print(_plain(defect))
+        print_defects(pulled.refused)
         for conflict in pulled.conflicts:
-            err.print(_plain(f"{conflict.id}: changed here and in Doccano; decide with --take server or --take local"))
-            out.print(_plain(conflict.diff), end="")
+            err.print(plain(f"{conflict.id}: changed here and in Doccano; decide with --take server or --take local"))
+            out.print(plain(conflict.diff), end="")
         counts = ", ".join(f"{n} {key}" for key, n in pulled.counts().items() if n) or "nothing to bring"
-        err.print(_plain(f"{counts} -> {', '.join(pulled.files) or output}"))
+        err.print(plain(f"{counts} -> {', '.join(pulled.files) or output}"))
     raise typer.Exit(REFUSED if pulled.refused or pulled.conflicts else 0)
 
 
@@ -165,8 +162,7 @@ def _to_send(
         defects = [item] if isinstance(item, Defect) else checker.defects(item, item.id)
         if not isinstance(item, Defect) and not defects:
             releases.append(item)
-        for defect in defects:
-            err.print(_plain(defect))
+        print_defects(defects)
         refused += defects
     return releases, refused
 
@@ -216,26 +212,4 @@ def _progress(done: int, total: int) -> None:
         err.print(f"{done} of {total} sent", end="\r" if done < total else "\n")
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """What goes wrong, told to the user, with the exit code that it has."""
-    try:
-        yield
-    except DefectError as error:
-        for defect in error.defects:
-            err.print(_plain(defect))
-        raise typer.Exit(REFUSED) from error
-    except Interrupted as error:
-        err.print(_plain(error))
-        raise typer.Exit(error.exit_code) from error
-    except (CommuniqueError, OSError) as error:
-        _fail(error)
-
-
-def _fail(error: Exception, code: int = USAGE) -> NoReturn:
-    err.print(f"[red]error:[/red] {_plain(error)}")
-    raise typer.Exit(code)
-
-
-def _plain(text: object) -> str:
-    return str(text).replace("[", r"\[")
+queue_cli.add_to(doccano_app)

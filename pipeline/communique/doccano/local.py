@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Dict, Iterable, List, Protocol
 
-from ..annotate.sinks import jsonl_sink
+from ..annotate.sinks import save_releases
 from ..corpus import markup
 from ..corpus.exchange import read_jsonl, read_markup, unique_ids
 from ..errors import CommuniqueError, Defect, DefectError
@@ -51,11 +51,9 @@ class ExchangeFile:
         return ""
 
     def write(self, changed: Dict[str, Release]) -> None:
-        if not changed:
-            return
-        with jsonl_sink(str(self.path)) as write:
-            for release in {**self.read(), **changed}.values():
-                write(release)
+        if changed:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_releases({**self.read(), **changed}.values(), self.path)
 
 
 class MarkupFolder:
