@@ -15,10 +15,10 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 from rich.console import Console
 
 from ..annotate.run import load_model
+from ..console import tell
 from ..corpus.exchange import load_tokenizer, read_gold, to_docbin
 from ..curve import digest, draw, train_on
 from ..errors import CommuniqueError, Defect
-from ..console import tell
 from ..release import Release
 from ..schema import Schema
 from ..training import config_schema, evaluate_pipeline, provenance
