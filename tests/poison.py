@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import struct
 import time
 from dataclasses import dataclass
-from typing import Optional
+from multiprocessing.connection import Connection
+from typing import Any, Optional
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -15,14 +18,22 @@ from communique.annotate.run import load_model
 
 @Language.component("poison")
 def poison(doc: Doc) -> Doc:
-    """CRASH ends the process, PAUSE takes a second, SLEEP takes a minute, RAISE raises."""
+    """CRASH ends the process, PAUSE takes a second, SLEEP takes a minute, RAISE raises, HALF stops it amid its answer."""
     words = doc.text.split()
+    if "HALF" in words:
+        Connection._send_bytes = _half
     if "CRASH" in words:
         os._exit(3)
     if "RAISE" in words:
         raise ValueError(f"a text that says {doc.text!r}")
     time.sleep(60 if "SLEEP" in words else 1 if "PAUSE" in words else 0)
     return doc
+
+
+def _half(connection: Any, message: Any) -> None:
+    begin = struct.pack("!i", len(message)) + bytes(message)[: len(message) // 2]
+    os.write(connection.fileno(), begin)
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,38 @@ def test_a_release_over_its_time_is_found_and_costs_no_other(folder):
         assert codes(pool.submit(tasks("PAUSE", "PAUSE", "PAUSE")).result(60)) == ["ok"] * 3
 
 
+def stopped(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def test_a_stopped_process_keeps_nobody_else_waiting(folder):
+    """Batches longer than a pipe holds: whoever sends them waits until they are read."""
+    events = []
+    with WorkerPool(Poisoned(str(folder)), 2, release_seconds=6.0, start_seconds=60.0, on_event=events.append) as pool:
+        (pid, _) = pool.pids
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: stopped(pid))
+        batches = [[Task(Release(f"{i}", "Red Owls\nplayed", meta={"k": "x" * 1_500_000}))] for i in range(6)]
+        futures = [pool.submit(batch) for batch in batches]
+        results = [future.result(60)[0] for future in futures]
+        assert sorted(codes(results)) == ["ok"] * 5 + ["timeout"]
+        assert all(r.release().meta["k"] == "x" * 1_500_000 for r in results if isinstance(r, Annotated))
+        until(lambda: pool.alive == 2)
+        assert pid not in pool.pids and gone(pid)
+        assert [(e.kind, e.pid) for e in events if e.kind != "ready"] == [("timeout", pid)]
+        os.kill(pool.pids[0], signal.SIGSTOP)  # closing waits for none that does not listen
+        pool.submit(batches[0]), pool.submit(batches[1])
+
+
+def test_a_process_that_stops_amid_its_answer_keeps_nobody_else_waiting(folder):
+    with WorkerPool(Poisoned(str(folder)), 2, release_seconds=6.0, start_seconds=60.0) as pool:
+        half = pool.submit(tasks("HALF"))
+        assert [codes(pool.submit(tasks("good")).result(60)) for _ in range(4)] == [["ok"]] * 4
+        assert codes(half.result(60)) == ["timeout"]
+        until(lambda: pool.alive == 2)
+        assert codes(pool.submit(tasks("good")).result(60)) == ["ok"]
+
+
 def test_a_cancelled_batch_is_not_read(folder):
     with WorkerPool(Poisoned(str(folder)), 1, **LIMITS) as pool:
         first = pool.submit(tasks("PAUSE"))

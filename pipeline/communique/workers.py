@@ -21,7 +21,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import connection
-from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence, Union
+from queue import Empty, SimpleQueue
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
 
 from .cores import available_cores
 from .errors import CommuniqueError, Defect
@@ -146,14 +160,55 @@ class _Job:
         self.finish([Defect(release.id, 0, 0, code, f"{release.id}: {message}", "please report it with the release")])
 
 
+class _Talk:
+    """Speaks with one process, in a thread of its own: one that does not listen, or stops amid a word, keeps nobody
+    else waiting. wake: called from that thread whenever there is something to be heard."""
+
+    def __init__(self, pipe: Any, wake: Callable[[], None]) -> None:
+        self._pipe, self._wake = pipe, wake
+        self._asked: "SimpleQueue[Optional[List[Task]]]" = SimpleQueue()
+        self._said: "SimpleQueue[Any]" = SimpleQueue()
+        threading.Thread(target=self._run, name="worker-pipe", daemon=True).start()
+
+    def ask(self, tasks: List[Task]) -> None:
+        self._asked.put(tasks)
+
+    def end(self) -> None:
+        """Nothing more will be asked. To be called when the process is gone, too: an idle thread would not notice."""
+        self._asked.put(None)
+
+    def heard(self) -> Iterator[Any]:
+        """What the process has said since it was last asked for; None last, when it can say no more."""
+        with suppress(Empty):
+            while True:
+                yield self._said.get_nowait()
+
+    def _run(self) -> None:
+        try:
+            with suppress(EOFError, OSError, pickle.UnpicklingError):
+                self._say(self._pipe.recv())
+                while (tasks := self._asked.get()) is not None:
+                    self._pipe.send(tasks)
+                    self._say(self._pipe.recv())
+        finally:
+            self._pipe.close()
+            self._say(None)
+
+    def _say(self, message: Any) -> None:
+        self._said.put(message)
+        self._wake()
+
+
 @dataclass
 class _Worker:
-    """A place in the pool, and the process that has it. due: when the next start may be tried, or when the process must
-    be done with what it does; both in seconds of ``time.monotonic``."""
+    """A place in the pool, and the process that has it. gone: whether it has ended, though what it said last may not be
+    heard yet. due: when the next start may be tried, or when the process must be done with what it does; both in
+    seconds of ``time.monotonic``."""
 
     process: Any = None
-    pipe: Any = None
+    talk: Optional[_Talk] = None
     ready: bool = False
+    gone: bool = False
     job: Optional[_Job] = None
     due: Optional[float] = 0.0
     failures: int = 0
@@ -289,20 +344,23 @@ class WorkerPool:
         process = self._context.Process(target=_work, args=(theirs, self._load), name="communique", daemon=True)
         try:
             process.start()
+            worker.process = process
+            worker.talk = _Talk(ours, self._wake)
         except Exception as err:
             ours.close()
             self._failed_start(worker, f"no process can be started: {' '.join(str(err).split())}")
         else:
-            worker.process, worker.pipe, worker.due = process, ours, time.monotonic() + self._start_seconds
+            worker.due = time.monotonic() + self._start_seconds
         finally:
             theirs.close()
 
     def _hand_out(self) -> None:
         for worker in self._workers:
-            if worker.ready and worker.job is None and (job := self._next_job(self._can_spare(worker))):
+            if worker.talk is None or not worker.ready or worker.gone or worker.job is not None:
+                continue
+            if job := self._next_job(self._can_spare(worker)):
                 worker.job, worker.due = job, time.monotonic() + self._release_seconds
-                with suppress(OSError):  # it has just died, which its sentinel will say too
-                    worker.pipe.send(job.tasks())
+                worker.talk.ask(job.tasks())
 
     def _can_spare(self, worker: _Worker) -> bool:
         """Whether others could still be served if this process were ended by what it reads."""
@@ -319,24 +377,28 @@ class WorkerPool:
         return None
 
     def _wait(self) -> None:
-        sources: Dict[Any, Optional[_Worker]] = {self._wake_read: None}
-        for worker in self._workers:
-            if worker.process is not None:
-                sources.update({worker.pipe: worker, worker.process.sentinel: worker})
+        alive = {w.process.sentinel: w for w in self._workers if w.process is not None and not w.gone}
         dues = [worker.due for worker in self._workers if worker.due is not None]
         timeout = max(0.0, min(dues) - time.monotonic()) if dues else None
-        found = connection.wait(list(sources), timeout)
+        found = connection.wait([self._wake_read, *alive], timeout)
         if self._wake_read in found:
             os.read(self._wake_read, 4096)
-        # one worker may have both said something and died: what it said counts
-        for worker in {id(w): w for w in (sources[source] for source in found) if w is not None}.values():
+        for sentinel, worker in alive.items():
+            if sentinel in found and worker.talk is not None:
+                worker.gone = True
+                worker.talk.end()
+        for worker in self._workers:
             self._listen(worker)
 
     def _listen(self, worker: _Worker) -> None:
-        try:
-            message = worker.pipe.recv() if worker.pipe.poll() else None
-        except (EOFError, OSError, pickle.UnpicklingError):
-            message = None
+        """Hear all that a process has said; if it died, what it said before counts."""
+        talk = worker.talk
+        for message in talk.heard() if talk is not None else ():
+            self._hear(worker, message)
+            if worker.talk is not talk:  # its place is free, or has another
+                break
+
+    def _hear(self, worker: _Worker, message: Any) -> None:
         if message is None:
             self._lost(worker)
         elif isinstance(message, Pipeline):
@@ -411,13 +473,14 @@ class WorkerPool:
         """End the process of a place, which may then be filled again. Returns the exit code."""
         if worker.process is None:
             return None
+        if worker.talk is not None:
+            worker.talk.end()
         worker.process.kill()
         worker.process.join()
         code: Optional[int] = worker.process.exitcode
-        worker.pipe.close()
         worker.process.close()
-        worker.process = worker.pipe = worker.job = None
-        worker.ready, worker.due = False, 0.0
+        worker.process = worker.talk = worker.job = None
+        worker.ready, worker.gone, worker.due = False, False, 0.0
         return code
 
     def _end(self) -> None:
