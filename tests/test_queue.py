@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 from collections import Counter
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from communique.doccano.queue_settings import load_settings
 from communique.errors import CommuniqueError, ConfigError
 from communique.release import Release
 from conftest import BAND_TEXTS, band_releases, train_bands
+from test_docs import blocks
 
 pytest.importorskip("scipy")
 DEFAULTS = load_settings()
@@ -460,3 +462,17 @@ def test_a_simulation_that_can_not_be_is_named(root, tmp_path, args, message):
     words += ["--step", 1, "--last", 2, "--steps", 1, *args]
     result = CliRunner().invoke(app, [str(w) for w in words])
     assert result.exit_code == 2 and message in " ".join(result.output.split())
+
+
+# --- its page
+
+
+def test_the_page_shows_settings_and_a_command_that_can_be_used(root, tmp_path):
+    page = [root / "docs" / "queue.md"]
+    (shown,) = blocks("ini", page)
+    (tmp_path / "mine.cfg").write_text(shown, "utf8")
+    assert load_settings(tmp_path / "mine.cfg") == fresh(order__length=1.0)
+    (line,) = blocks("sh", page)
+    words = [*shlex.split(line)[1:], "--last", "1"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2 and "more than --first 32" in result.output
