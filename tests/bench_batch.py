@@ -1,10 +1,11 @@
 """What the machinery of batches costs: words a second of a plain loop, of one process, of two, and of Ray.
 
     python tests/bench_batch.py RELEASES.jsonl [--model NAME] [--rounds N] [--words N] [--ray]
+    python tests/bench_batch.py RELEASES.jsonl [--model NAME] --memory 2000 20000
 
 All read the same releases, repeated with other ids, with one core for each process; they take turns, the median of the
 rounds counts. That they find the same, to the byte, is checked first. The loop is ``nlp.pipe`` over the texts, which
-nobody reads from a file or writes to one.
+nobody reads from a file or writes to one. With --memory: the peak memory of two runs that differ in their length only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from bench import machine
 
@@ -55,7 +60,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--words", type=int, default=100_000, help="least words of a round")
     parser.add_argument("--ray", action="store_true", help="Ray too, with two actors")
+    parser.add_argument("--memory", type=int, nargs="+", metavar="RELEASES", help="peak memory of so many, instead")
     options = parser.parse_args()
+    if options.memory:
+        memory(options)
+        return
     ways = {"loop": (loop,), "1 process": (batch, "-w", "1"), "2 processes": (batch, "-w", "2")}
     if options.ray:
         ways["Ray, 2 actors"] = (batch, "--engine", "ray", "-w", "2")
@@ -79,11 +88,50 @@ def main() -> None:
         print(f"| {way} | {speed:,.0f} | {speed / plain:.2f} | {speed / one:.2f} |")
 
 
-def repeated(releases: Path, source: Path, least: int) -> "tuple[Path, int, int]":
-    """The releases, as often as it takes to have so many words, each time with ids of their own."""
+def memory(options: argparse.Namespace) -> None:
+    """Peak of the proportional set size of a run with two processes: main process, workers, and what forks them."""
+    print(
+        f"{machine()}; {options.model}; two processes\n\n| releases | peak memory, MB | of the first |\n|---|---|---|"
+    )
+    first = 0.0
+    for count in options.memory:
+        with tempfile.TemporaryDirectory() as name:
+            source, *_ = repeated(options.releases, Path(name) / "in.jsonl", 0, count)
+            command = [
+                sys.executable,
+                "-m",
+                "communique",
+                "annotate",
+                str(source),
+                "-o",
+                f"{name}/out.jsonl",
+                "--quiet",
+            ]
+            process = psutil.Popen([*command, "-m", options.model, "-w", "2"])
+            peak = 0.0
+            while process.poll() is None:
+                peak = max(peak, used(process))
+                time.sleep(0.2)
+            if process.returncode:
+                sys.exit(f"annotate ended with exit code {process.returncode}")
+        first = first or peak
+        print(f"| {count:,} | {peak:,.0f} | {peak / first:.2f} |", flush=True)
+
+
+def used(process: psutil.Process) -> float:
+    """Megabytes of a process and all that it started; pages that several share count once in all."""
+    total = 0.0
+    for part in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            total += part.memory_full_info().pss / 1e6
+    return total
+
+
+def repeated(releases: Path, source: Path, least: int, count: int = 0) -> "tuple[Path, int, int]":
+    """The releases, as often as it takes to have so many words and releases, each time with ids of their own."""
     records = [json.loads(line) for line in releases.read_text("utf8").splitlines() if line.strip()]
     words = sum(len(record["text"].split()) for record in records)
-    times = -(-least // words)
+    times = max(-(-least // words), -(-count // len(records)))
     with source.open("w", encoding="utf8") as stream:
         for number in range(times):
             for record in records:
