@@ -249,6 +249,21 @@ def test_bad_headers_are_refused_with_the_field(service, kind, headers, code, fi
     assert error_of(service.post(b"{}", kind, **headers), 415, code)["field"] == field
 
 
+@pytest.mark.parametrize(
+    "kinds", [("application/json", "text/plain"), ("text/plain", "application/json"), 2 * ("application/json",)]
+)
+def test_a_body_has_one_kind(service, kinds):
+    headers = [("Content-Type", kind) for kind in kinds]
+    error = error_of(service.client.post("/annotate", content=b'{"text": "a"}', headers=headers), 415, "content-type")
+    assert error == {"code": "content-type", "message": "send one Content-Type header, not 2", "field": "Content-Type"}
+
+
+def test_a_body_has_no_second_encoding(service):
+    headers = [("Content-Type", "application/json"), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    response = service.client.post("/annotate", content=b'{"text": "a"}', headers=headers)
+    assert error_of(response, 415, "content-encoding")["field"] == "Content-Encoding"
+
+
 @pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "inf", "x", ""])
 def test_bad_parameters_are_refused_with_the_field(service, value):
     response = service.annotate({"text": TEXT}, params={"min_confidence": value})
