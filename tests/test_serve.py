@@ -163,6 +163,31 @@ def test_state_and_metrics(service):
     assert service.metric('communique_requests_total{method="POST",path="/annotate",status="200"}') >= 1
 
 
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/healthz", "/readyz", "/labels", "/openapi.json", "/metrics"])
+def test_head_is_answered_as_get_without_the_body(service, path):
+    got, asked = service.client.get(path), service.client.head(path)
+    assert asked.status_code == got.status_code == 200 and not asked.content and got.content
+    if path != "/metrics":  # which are others each time
+        assert asked.headers["content-length"] == got.headers["content-length"]
+    assert asked.headers["content-type"] == got.headers["content-type"]
+    with service.connect() as connection:  # nothing of a body stands before the next answer
+        request = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n"
+        connection.sendall(f"{request}\r\n{request}Connection: close\r\n\r\n".encode())
+        data = b""
+        while chunk := connection.recv(65536):
+            data += chunk
+    answers = data.split(b"\r\n\r\n")
+    assert len(answers) == 3 and answers[2] == b"" and all(a.startswith(b"HTTP/1.1 200 ") for a in answers[:2])
+
+
+def test_head_where_get_is_an_error(service):
+    for path, status in (("/nothing", 404), ("/annotate", 405)):
+        response = service.client.head(path)
+        assert response.status_code == status and not response.content and response.headers["content-length"] != "0"
+        assert response.headers.get("allow") == ("POST" if status == 405 else None)
+    until(lambda: any(line["method"] == "HEAD" and line["status"] == 405 for line in service.requests()))
+
+
 def test_the_page_is_served_to_all(bands, tmp_path, monkeypatch):
     (tmp_path / "index.html").write_text("<!doctype html><title>Page</title>")
     (tmp_path / "page.js").write_text("export default 1;")
@@ -277,6 +302,10 @@ def test_other_paths_and_methods(service):
     response = service.client.get("/annotate")
     error_of(response, 405, "method")
     assert response.headers["allow"] == "POST"
+    for path in ("/", "/labels", "/healthz", "/openapi.json", "/page/page.js"):
+        response = service.client.post(path)
+        error_of(response, 405, "method")
+        assert response.headers["allow"] == "GET, HEAD"
 
 
 def test_a_body_too_long_is_not_read_to_its_end(service):

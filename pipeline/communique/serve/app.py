@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from .batching import Pending
 from .errors import ApiError, unavailable
 from .intake import check_headers, read_body, read_releases
-from .middleware import GONE, PAGE, Guard, Observe
+from .middleware import GONE, PAGE, Guard, Head, Observe
 from .models import ANSWER, Annotations, Health, Labels, Readiness
 from .openapi import describe, errors, example, request_body
 from .service import Service, labels_of
@@ -57,6 +57,7 @@ def create_app(settings: Settings, service: Service, token: Optional[str] = None
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+    app.add_middleware(Head)
     if token is not None:
         app.add_middleware(Guard, token=token)
     app.add_middleware(Observe, metrics=service.metrics)  # the last added is the outermost
@@ -180,4 +181,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         code, message = CODES.get(error.status_code, ("http", error.detail))
-        return await refused(request, ApiError(error.status_code, code, message, headers=error.headers))
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and headers.get("Allow") != "POST":
+            headers["Allow"] = "GET, HEAD"  # a route of FastAPI's names GET only, and the files of the page nothing
+        return await refused(request, ApiError(error.status_code, code, message, headers=headers))

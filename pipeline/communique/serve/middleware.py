@@ -106,6 +106,17 @@ class Guard:
         await send_error(send, ApiError(401, "token", message, "Authorization", headers))
 
 
+class Head:
+    """Has HEAD answered as GET. What is answered has no body all the same: the server, which still knows, leaves it out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        get = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self.app({**scope, "method": "GET"} if get else scope, receive, send)
+
+
 def is_open(path: str) -> bool:
     """Whether a path can be asked for without the token."""
     return path in OPEN or path.startswith(PAGE + "/")
