@@ -328,6 +328,67 @@ def test_no_http(service):
         assert raw_error(connection) == (400, "http")
 
 
+UPGRADES = [
+    ("Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"),
+    ("keep-alive, upgrade", "UPGRADE: websocket", "Sec-WebSocket-Version: 13"),
+    ("Upgrade", "Upgrade: h2c", "Upgrade: TLS/1.3"),
+]
+BODY = json.dumps({"text": TEXT, "id": "whole"}).encode()
+LENGTH = f"Content-Length: {len(BODY)}"
+PIECES = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:30], BODY[30:])) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    "framing, body", [(LENGTH, BODY), ("Transfer-Encoding: chunked", PIECES)], ids=["length", "chunked"]
+)
+def test_another_protocol_is_not_changed_to(service, upgrade, size, framing, body):
+    """What asks for one is answered as if it had not; so is what comes after it on the connection."""
+    post = "POST /annotate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: "
+    post += "\r\n".join([*upgrade, framing, "\r\n"])
+    get = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: {upgrade[0]}\r\n{upgrade[1]}\r\n\r\n"
+    last = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    data = post.encode() + body + get.encode() + post.encode() + body + last.encode()
+    with service.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for begin in range(0, len(data), size):
+            connection.sendall(data[begin : begin + size])
+        answers = b""
+        while chunk := connection.recv(65536):
+            answers += chunk
+    assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 200 ") == 4
+    assert answers.count(b'"id": "whole"') == 2 and answers.count(b'"status"') == 2
+
+
+def test_the_body_of_what_would_upgrade_is_no_request_of_its_own(service):
+    hidden = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with service.connect() as connection:
+        connection.sendall(head(len(hidden), "Connection: upgrade, close", "Upgrade: h2c") + hidden)
+        assert raw_error(connection) == (400, "json")
+
+
+def test_what_would_upgrade_has_the_same_limits(strict):
+    upgrade = ("Connection: upgrade", "Upgrade: h2c")
+    with strict.connect() as connection:
+        connection.sendall(head(10, *upgrade, "X: " + 5000 * "x"))
+        assert raw_error(connection) == (431, "header-length")
+    with strict.connect() as connection:
+        connection.sendall(head(10, *upgrade))
+        assert raw_error(connection) == (408, "slow")
+    with strict.connect() as connection:
+        connection.sendall(head(10, *upgrade)[:-2])
+        assert raw_error(connection) == (408, "slow")
+
+
+@pytest.mark.parametrize("upgrade", [(), ("Connection: upgrade", "Upgrade: h2c")])
+def test_no_tunnels(service, upgrade):
+    with service.connect() as connection:
+        lines = ["CONNECT localhost:80 HTTP/1.1", "Host: localhost:80", *upgrade, "", ""]
+        connection.sendall("\r\n".join(lines).encode() + b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert raw_error(connection) == (400, "http")
+
+
 def test_request_ids(service):
     assert service.client.get("/healthz", headers={"X-Request-ID": "my-id.1"}).headers["x-request-id"] == "my-id.1"
     for odd in ("two words", "x" * 101, '{"a"', ""):

@@ -107,7 +107,7 @@ class Guard:
 
 
 class Head:
-    """Has HEAD answered as GET. What is answered has no body all the same: the server, which still knows, leaves it out."""
+    """Has HEAD answered as GET. There is no body all the same: the server, which still knows, leaves it out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
