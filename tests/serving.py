@@ -179,7 +179,7 @@ def read_all(connection):
 
 
 def head(length, *extra):
-    lines = ["POST /annotate HTTP/1.1", "Host: here", "Content-Type: application/json", f"Content-Length: {length}"]
+    lines = ["POST /annotate HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {length}"]
     return "\r\n".join([*lines, *extra, "", ""]).encode()
 
 

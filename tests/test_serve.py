@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ for package in ("fastapi", "uvicorn", "httptools", "prometheus_client", "httpx")
     pytest.importorskip(package, reason=f"{package} comes with the extra [serve]")
 
 import httpx
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from communique.annotate.run import annotate
@@ -27,6 +30,7 @@ from communique.errors import ConfigError
 from communique.release import Release
 from communique.serve.auth import load_token
 from communique.serve.errors import ApiError
+from communique.serve.names import is_named, load_names
 from communique.serve.settings import DEFAULTS, load_settings
 from communique.workers import Event, WorkerPool
 from poison import Poisoned
@@ -451,6 +455,130 @@ def test_no_service_for_everybody_by_accident():
             assert load_token(load_settings(None, {"server": {"host": host, "open": True}}), {}) is None
 
 
+# the names of the service
+
+OURS = ["localhost", "localhost:8000", "LOCALHOST", "LocalHost.:1", "127.0.0.1", "127.0.0.1:8000", "127.8.9.1", "[::1]"]
+OURS += ["[::1]:8000", "[0:0:0:0:0:0:0:1]", "localhost:"]
+FOREIGN = ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example.", ""]
+FOREIGN += [
+    "localhost@evil.example",
+    "evil.example#localhost",
+    "localhost, evil.example",
+    "0.0.0.0",
+    "[::]",
+    "[::1",
+    "::1",
+]
+FOREIGN += [
+    "127.0.0.1:x",
+    "localhost:80:80",
+    "[localhost]",
+    "http://localhost",
+    "10.0.0.1",
+    "[::1]evil.example",
+    "lócalhost",
+]
+
+
+def ask_as(running, *hosts, path="/labels", version="1.1"):
+    """Status, headers and body of the answer to a request with these Host headers."""
+    lines = [f"GET {path} HTTP/{version}", *(f"Host: {host}" for host in hosts), "Connection: close", "", ""]
+    with running.connect() as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return read_all(connection)
+
+
+def misdirected(answer, status=421, code="host"):
+    assert answer[0] == status and answer[1]["content-type"] == "application/json"
+    error = json.loads(answer[2])["error"]
+    assert set(error) >= {"code", "message"} and error["code"] == code
+    return error
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_the_names_of_this_machine(service, host):
+    assert ask_as(service, host)[0] == 200
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_other_names_could_be_a_web_page_s(service, host):
+    """Its own name may lead to this machine, and the browser then takes it for the service's own page."""
+    error = misdirected(ask_as(service, host))
+    assert error["field"] == "Host" and "[server] hosts" in error["message"]
+
+
+@given(st.from_regex(r"[a-z0-9.\-_~!$&'()*+,;=%:@\[\]]{1,40}", fullmatch=True))
+def test_what_names_this_machine_is_told_exactly(value):
+    ours = r"(?:localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3})\.?(?::\d*)?|\[[0:]*:[0:]*:0*1\](?::\d*)?"
+    if is_named([(b"host", value.encode())], frozenset()):
+        assert re.fullmatch(ours, value)
+
+
+@given(st.ip_addresses(), st.sampled_from(["", ":", ":80", ":65535"]))
+def test_addresses_name_this_machine_where_they_are_its_own(address, port):
+    host = f"[{address}]" if address.version == 6 else str(address)
+    headers = [(b"host", f"{host}{port}".encode())]
+    assert is_named(headers, frozenset()) == address.is_loopback
+    assert is_named(headers, frozenset([str(address)]))
+
+
+def test_all_paths_are_asked_by_name(service):
+    for path in (
+        "/",
+        "/page/page.js",
+        "/annotate",
+        "/labels",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/no",
+    ):
+        misdirected(ask_as(service, "evil.example", path=path))
+    until(lambda: any(line.get("code") == "host" and line["status"] == 421 for line in service.requests()))
+
+
+@pytest.mark.parametrize(
+    "hosts", [(), ("localhost", "evil.example"), ("evil.example", "localhost"), 2 * ("localhost",)]
+)
+def test_a_request_has_one_host(service, hosts):
+    error = misdirected(ask_as(service, *hosts), 400, "http")
+    assert error["field"] == "Host" and error["message"] == f"send one Host header, not {len(hosts)}"
+    assert ask_as(service, *hosts, version="1.0")[0] == (400 if hosts else 421)  # HTTP/1.0 needs none
+
+
+@pytest.mark.parametrize(
+    "token, server, strangers",
+    [
+        (TOKEN, {}, True),
+        (None, {"open": True}, True),
+        (None, {"host": "0.0.0.0", "open": True}, True),
+        (TOKEN, {"hosts": ["Annotate.Example"]}, False),
+        (None, {"hosts": ["annotate.example", "2001:DB8::1"]}, False),
+        (None, {"open": True, "hosts": ["annotate.example"]}, False),
+    ],
+)
+def test_who_may_call_the_service_by_which_name(token, server, strangers):
+    names = load_names(load_settings(None, {"server": server}), token)
+
+    def named(*hosts):
+        return names is None or is_named([(b"host", host.encode()) for host in hosts], names)
+
+    assert named("localhost:8000") and named("annotate.example.:80") and named("ANNOTATE.example")
+    assert named("evil.example") == named("www.annotate.example") == named() == strangers
+    assert named("[2001:db8:0::1]:80") == (strangers or "2001:DB8::1" in server["hosts"])
+
+
+def test_names_are_asked_before_the_token(bands):
+    with serving(lambda tell: LocalPool(bands), token=TOKEN, server={"hosts": ["annotate.example"]}) as running:
+        misdirected(ask_as(running, "evil.example"))
+        assert ask_as(running, "annotate.example")[0] == 401
+        assert ask_as(running, "annotate.example", path="/healthz")[0] == 200
+    with serving(lambda tell: LocalPool(bands), token=TOKEN) as running:
+        assert ask_as(running, "evil.example", path="/healthz")[0] == 200
+        assert ask_as(running, path="/healthz", version="1.0")[0] == 200
+
+
 # batches
 
 
@@ -610,7 +738,7 @@ def strict(bands):
 
 def test_a_blank_line_does_not_keep_an_idle_connection(strict):
     with strict.connect() as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         connection.sendall(b"\r\n")
         connection.settimeout(10)
@@ -620,7 +748,7 @@ def test_a_blank_line_does_not_keep_an_idle_connection(strict):
 
 def test_headers_are_counted_when_they_come_in_one_piece(strict):
     with strict.connect() as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\nX-Long: " + b"x" * 5000 + b"\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 5000 + b"\r\n\r\n")
         assert raw_error(connection) == (431, "header-length")
 
 
@@ -671,7 +799,7 @@ def test_slow_headers_are_cut(strict):
     with strict.connect() as connection:  # one that says nothing is told nothing
         assert connection.recv(100) == b""
     with strict.connect() as connection:  # the second request of a connection
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in connection.recv(1000)
         connection.sendall(b"GET /hea")
         assert raw_error(connection) == (408, "slow")
@@ -787,6 +915,11 @@ BAD_CONFIGS = [
     ("[limits]\nrelease_seconds = 90\n", r"\[limits\] request_seconds: a request needs the time of one release, 90"),
     ("[server]\nport = 99999\n", r"\[server\] port: must be less than or equal to 65535"),
     ("[server]\nopen = yes please\n", r"\[server\] open: must be a valid boolean"),
+    ("[server]\nhosts = annotate.example\n", r"\[server\] hosts: must be a valid list"),
+    ('[server]\nhosts = ["a", "http://b"]\n', r"\[server\] hosts: write names without scheme, .*, not 'http://b'"),
+    ('[server]\nhosts = ["b:80"]\n', r"\[server\] hosts: .* not 'b:80'"),
+    ('[server]\nhosts = [""]\n', r"\[server\] hosts: .* not ''"),
+    ('[server]\nhosts = ["*"]\n', r"\[server\] hosts: .* not '\*'"),
     ("[workers]\ncount = 0\n", r"\[workers\] count"),
     ("releases = 3\n", "no config file"),
     ("[limits\n", "no config file"),

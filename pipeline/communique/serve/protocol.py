@@ -28,6 +28,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.limits, self.refused = limits, refused
         self._reading: Optional[asyncio.TimerHandle] = None
         self._writing: Optional[asyncio.TimerHandle] = None
+        self._wrong: Optional[ApiError] = None
         self._in_head = True
         self._head_bytes = self._named_bytes = self._drained = 0
 
@@ -91,8 +92,13 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        hosts = sum(name == b"host" for name, _ in self.headers)
         if self._named_bytes > self.limits.header_bytes:  # they came in one piece with what ends them
-            raise ValueError  # to the parser, which then has its 400 sent
+            self._wrong = self._head_is_long()
+        elif hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+            self._wrong = ApiError(400, "http", f"send one Host header, not {hosts}", "Host")
+        if self._wrong is not None:
+            raise ValueError  # to the parser, which then has it sent
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise ValueError
@@ -134,8 +140,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._resume()
 
     def send_400_response(self, msg: str) -> None:
-        long = self._named_bytes > self.limits.header_bytes
-        self._refuse(self._head_is_long() if long else ApiError(400, "http", "this is no HTTP request"))
+        self._refuse(self._wrong or ApiError(400, "http", "this is no HTTP request"))
 
     def _head_is_long(self) -> ApiError:
         return ApiError(431, "header-length", f"more than {self.limits.header_bytes:,} bytes of headers")
