@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from communique.annotate.records import refusal
 from communique.annotate.run import annotate
 from communique.annotate.sinks import dump
 from communique.cli import app as cli
@@ -34,7 +35,7 @@ from communique.serve.names import is_named, load_names
 from communique.serve.settings import DEFAULTS, load_settings
 from communique.workers import Event, WorkerPool
 from poison import Poisoned
-from serving import LocalPool, command, head, read_all, ready, serving, until
+from serving import LocalPool, command, head, read_all, ready, received, serving, until
 from test_workers import gone
 
 TEXT = "Red Owls played Moonlight in Lisbon\nThe Owls played with Tin Cats."
@@ -103,6 +104,16 @@ def test_several_releases_are_what_annotate_writes_to_the_byte(service, bands):
     assert begin == '{"releases": [' + ", ".join(lines)
     certain = service.annotate({"releases": asked}, params={"min_confidence": 0.9}).json()["releases"]
     assert certain == [r.to_dict() for r in annotate(bands, releases, min_confidence=0.9)]
+
+
+@pytest.mark.parametrize("date", ["yesterday", "2026-13-01", "13 May 2026", "2026-05-13T09:00:00+09:00", "", None])
+def test_a_date_that_is_none_goes_through_as_in_annotate(service, bands, date):
+    """Listings and other people's files have many kinds; only what depends on the day then has no normal form."""
+    record = {"id": "a", "date": date, "text": TEXT}
+    release = Release.from_dict(record)
+    assert refusal(release, 1000) is None
+    expected = next(annotate(bands, [release])).to_dict()
+    assert service.annotate(record).json()["releases"] == [expected] and expected.get("date") == date
 
 
 def test_ids_are_given_by_position(service):
@@ -177,10 +188,7 @@ def test_head_is_answered_as_get_without_the_body(service, path):
     with service.connect() as connection:  # nothing of a body stands before the next answer
         request = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n"
         connection.sendall(f"{request}\r\n{request}Connection: close\r\n\r\n".encode())
-        data = b""
-        while chunk := connection.recv(65536):
-            data += chunk
-    answers = data.split(b"\r\n\r\n")
+        answers = received(connection).split(b"\r\n\r\n")
     assert len(answers) == 3 and answers[2] == b"" and all(a.startswith(b"HTTP/1.1 200 ") for a in answers[:2])
 
 
@@ -358,9 +366,7 @@ def test_another_protocol_is_not_changed_to(service, upgrade, size, framing, bod
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for begin in range(0, len(data), size):
             connection.sendall(data[begin : begin + size])
-        answers = b""
-        while chunk := connection.recv(65536):
-            answers += chunk
+        answers = received(connection)
     assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 200 ") == 4
     assert answers.count(b'"id": "whole"') == 2 and answers.count(b'"status"') == 2
 
