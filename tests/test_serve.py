@@ -855,7 +855,7 @@ def test_too_many_connections(strict):
 
 
 def test_a_client_that_does_not_take_its_answer(bands):
-    limits = {**SLOW, "header_bytes": 32768, "body_seconds": 60.0, "request_seconds": 60.0}
+    limits = {**SLOW, "header_bytes": 32768, "body_seconds": 60.0, "request_seconds": 60.0, "body_bytes": 10_000_000}
     with serving(lambda tell: LocalPool(bands), limits=limits) as running:
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -863,6 +863,7 @@ def test_a_client_that_does_not_take_its_answer(bands):
             body = json.dumps({"text": TEXT, "k": "x" * 8_000_000}).encode()
             connection.sendall(head(len(body)) + body)
             until(lambda: running.requests())
+            assert running.requests()[0]["status"] == 200
             until(lambda: not running.server.server_state.connections, 10)
         assert running.annotate({"text": TEXT}).status_code == 200
 

@@ -48,8 +48,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         while data and self.parser is not None and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
             data = self._parse(data)
 
     def _parse(self, data: bytes) -> bytes:
