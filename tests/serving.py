@@ -167,20 +167,27 @@ def until(condition, seconds=60.0):
         time.sleep(0.02)
 
 
+def received(connection):
+    """What a connection gives until it is closed."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
 def read_all(connection):
-    """What a connection gives until it is closed: (status, headers, body)."""
-    data = b""
-    while chunk := connection.recv(65536):
-        data += chunk
-    head, _, body = data.partition(b"\r\n\r\n")
+    """The answer that a connection gives before it is closed: (status, headers, body)."""
+    head, _, body = received(connection).partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
     return int(lines[0].split()[1]) if lines[0] else None, headers, body
 
 
 def head(length, *extra):
-    lines = ["POST /annotate HTTP/1.1", "Host: here", "Content-Type: application/json", f"Content-Length: {length}"]
+    lines = [
+        "POST /annotate HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {length}",
+    ]
     return "\r\n".join([*lines, *extra, "", ""]).encode()
 
 
-__all__ = ["Annotated", "LocalPool", "command", "head", "read_all", "ready", "serving", "until", "uvicorn"]
+__all__ = ["Annotated", "LocalPool", "command", "head", "read_all", "ready", "received", "serving", "until", "uvicorn"]

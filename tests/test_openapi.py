@@ -56,6 +56,7 @@ def test_each_operation_has_a_name_examples_and_its_errors(document):
     assert {op["operationId"] for op in operations.values()} == {"annotate", "labels", "health", "readiness", "metrics"}
     for op in operations.values():
         assert op["summary"] and op["tags"]
+        assert "421" in op["responses"]
         for status, response in op["responses"].items():
             assert response["description"]
             if int(status) >= 400:
@@ -63,7 +64,7 @@ def test_each_operation_has_a_name_examples_and_its_errors(document):
                 assert content["schema"] == {"$ref": "#/components/schemas/Error"}
                 assert content["example"]["error"]["code"]
     annotate = operations["/annotate"]
-    assert set(annotate["responses"]) == {"200", "400", "401", "408", "413", "415", "422", "500", "503", "504"}
+    assert set(annotate["responses"]) == {"200", "400", "401", "408", "413", "415", "421", "422", "500", "503", "504"}
     assert set(annotate["requestBody"]["content"]["application/json"]["examples"]) == {"one", "several"}
 
 

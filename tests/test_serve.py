@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,8 +19,11 @@ for package in ("fastapi", "uvicorn", "httptools", "prometheus_client", "httpx")
     pytest.importorskip(package, reason=f"{package} comes with the extra [serve]")
 
 import httpx
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from communique.annotate.records import refusal
 from communique.annotate.run import annotate
 from communique.annotate.sinks import dump
 from communique.cli import app as cli
@@ -27,10 +31,11 @@ from communique.errors import ConfigError
 from communique.release import Release
 from communique.serve.auth import load_token
 from communique.serve.errors import ApiError
+from communique.serve.names import is_named, load_names
 from communique.serve.settings import DEFAULTS, load_settings
 from communique.workers import Event, WorkerPool
 from poison import Poisoned
-from serving import LocalPool, command, head, read_all, ready, serving, until
+from serving import LocalPool, command, head, read_all, ready, received, serving, until
 from test_workers import gone
 
 TEXT = "Red Owls played Moonlight in Lisbon\nThe Owls played with Tin Cats."
@@ -101,6 +106,16 @@ def test_several_releases_are_what_annotate_writes_to_the_byte(service, bands):
     assert certain == [r.to_dict() for r in annotate(bands, releases, min_confidence=0.9)]
 
 
+@pytest.mark.parametrize("date", ["yesterday", "2026-13-01", "13 May 2026", "2026-05-13T09:00:00+09:00", "", None])
+def test_a_date_that_is_none_goes_through_as_in_annotate(service, bands, date):
+    """Listings and other people's files have many kinds; only what depends on the day then has no normal form."""
+    record = {"id": "a", "date": date, "text": TEXT}
+    release = Release.from_dict(record)
+    assert refusal(release, 1000) is None
+    expected = next(annotate(bands, [release])).to_dict()
+    assert service.annotate(record).json()["releases"] == [expected] and expected.get("date") == date
+
+
 def test_ids_are_given_by_position(service):
     answer = service.annotate(
         {"releases": [{"text": TEXT}, {"text": TEXT, "id": "x"}, {"text": TEXT}, {"text": TEXT, "id": 7}]}
@@ -161,6 +176,28 @@ def test_state_and_metrics(service):
     for name in ("batch_releases_bucket", "worker_restarts_total", "requests_in_flight", "workers_alive 2.0"):
         assert f"communique_{name}" in response.text
     assert service.metric('communique_requests_total{method="POST",path="/annotate",status="200"}') >= 1
+
+
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/healthz", "/readyz", "/labels", "/openapi.json", "/metrics"])
+def test_head_is_answered_as_get_without_the_body(service, path):
+    got, asked = service.client.get(path), service.client.head(path)
+    assert asked.status_code == got.status_code == 200 and not asked.content and got.content
+    if path != "/metrics":  # which are others each time
+        assert asked.headers["content-length"] == got.headers["content-length"]
+    assert asked.headers["content-type"] == got.headers["content-type"]
+    with service.connect() as connection:  # nothing of a body stands before the next answer
+        request = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n"
+        connection.sendall(f"{request}\r\n{request}Connection: close\r\n\r\n".encode())
+        answers = received(connection).split(b"\r\n\r\n")
+    assert len(answers) == 3 and answers[2] == b"" and all(a.startswith(b"HTTP/1.1 200 ") for a in answers[:2])
+
+
+def test_head_where_get_is_an_error(service):
+    for path, status in (("/nothing", 404), ("/annotate", 405)):
+        response = service.client.head(path)
+        assert response.status_code == status and not response.content and response.headers["content-length"] != "0"
+        assert response.headers.get("allow") == ("POST" if status == 405 else None)
+    until(lambda: any(line["method"] == "HEAD" and line["status"] == 405 for line in service.requests()))
 
 
 def test_the_page_is_served_to_all(bands, tmp_path, monkeypatch):
@@ -249,6 +286,21 @@ def test_bad_headers_are_refused_with_the_field(service, kind, headers, code, fi
     assert error_of(service.post(b"{}", kind, **headers), 415, code)["field"] == field
 
 
+@pytest.mark.parametrize(
+    "kinds", [("application/json", "text/plain"), ("text/plain", "application/json"), 2 * ("application/json",)]
+)
+def test_a_body_has_one_kind(service, kinds):
+    headers = [("Content-Type", kind) for kind in kinds]
+    error = error_of(service.client.post("/annotate", content=b'{"text": "a"}', headers=headers), 415, "content-type")
+    assert error == {"code": "content-type", "message": "send one Content-Type header, not 2", "field": "Content-Type"}
+
+
+def test_a_body_has_no_second_encoding(service):
+    headers = [("Content-Type", "application/json"), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    response = service.client.post("/annotate", content=b'{"text": "a"}', headers=headers)
+    assert error_of(response, 415, "content-encoding")["field"] == "Content-Encoding"
+
+
 @pytest.mark.parametrize("value", ["-0.1", "1.1", "nan", "inf", "x", ""])
 def test_bad_parameters_are_refused_with_the_field(service, value):
     response = service.annotate({"text": TEXT}, params={"min_confidence": value})
@@ -262,6 +314,10 @@ def test_other_paths_and_methods(service):
     response = service.client.get("/annotate")
     error_of(response, 405, "method")
     assert response.headers["allow"] == "POST"
+    for path in ("/", "/labels", "/healthz", "/openapi.json", "/page/page.js"):
+        response = service.client.post(path)
+        error_of(response, 405, "method")
+        assert response.headers["allow"] == "GET, HEAD"
 
 
 def test_a_body_too_long_is_not_read_to_its_end(service):
@@ -281,6 +337,65 @@ def test_a_body_too_long_is_not_read_to_its_end(service):
 def test_no_http(service):
     with service.connect() as connection:
         connection.sendall(b"\x16\x03\x01 what is this\r\n\r\n")
+        assert raw_error(connection) == (400, "http")
+
+
+UPGRADES = [
+    ("Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"),
+    ("keep-alive, upgrade", "UPGRADE: websocket", "Sec-WebSocket-Version: 13"),
+    ("Upgrade", "Upgrade: h2c", "Upgrade: TLS/1.3"),
+]
+BODY = json.dumps({"text": TEXT, "id": "whole"}).encode()
+LENGTH = f"Content-Length: {len(BODY)}"
+PIECES = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:30], BODY[30:])) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    "framing, body", [(LENGTH, BODY), ("Transfer-Encoding: chunked", PIECES)], ids=["length", "chunked"]
+)
+def test_another_protocol_is_not_changed_to(service, upgrade, size, framing, body):
+    """What asks for one is answered as if it had not; so is what comes after it on the connection."""
+    post = "POST /annotate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: "
+    post += "\r\n".join([*upgrade, framing, "\r\n"])
+    get = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: {upgrade[0]}\r\n{upgrade[1]}\r\n\r\n"
+    last = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    data = post.encode() + body + get.encode() + post.encode() + body + last.encode()
+    with service.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for begin in range(0, len(data), size):
+            connection.sendall(data[begin : begin + size])
+        answers = received(connection)
+    assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 200 ") == 4
+    assert answers.count(b'"id": "whole"') == 2 and answers.count(b'"status"') == 2
+
+
+def test_the_body_of_what_would_upgrade_is_no_request_of_its_own(service):
+    hidden = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with service.connect() as connection:
+        connection.sendall(head(len(hidden), "Connection: upgrade, close", "Upgrade: h2c") + hidden)
+        assert raw_error(connection) == (400, "json")
+
+
+def test_what_would_upgrade_has_the_same_limits(strict):
+    upgrade = ("Connection: upgrade", "Upgrade: h2c")
+    with strict.connect() as connection:
+        connection.sendall(head(10, *upgrade, "X: " + 5000 * "x"))
+        assert raw_error(connection) == (431, "header-length")
+    with strict.connect() as connection:
+        connection.sendall(head(10, *upgrade))
+        assert raw_error(connection) == (408, "slow")
+    with strict.connect() as connection:
+        connection.sendall(head(10, *upgrade)[:-2])
+        assert raw_error(connection) == (408, "slow")
+
+
+@pytest.mark.parametrize("upgrade", [(), ("Connection: upgrade", "Upgrade: h2c")])
+def test_no_tunnels(service, upgrade):
+    with service.connect() as connection:
+        lines = ["CONNECT localhost:80 HTTP/1.1", "Host: localhost:80", *upgrade, "", ""]
+        connection.sendall("\r\n".join(lines).encode() + b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert raw_error(connection) == (400, "http")
 
 
@@ -344,6 +459,130 @@ def test_no_service_for_everybody_by_accident():
             with pytest.raises(ConfigError, match=r"others than this machine.*COMMUNIQUE_TOKEN.*open = true"):
                 load_token(settings, {})
             assert load_token(load_settings(None, {"server": {"host": host, "open": True}}), {}) is None
+
+
+# the names of the service
+
+OURS = ["localhost", "localhost:8000", "LOCALHOST", "LocalHost.:1", "127.0.0.1", "127.0.0.1:8000", "127.8.9.1", "[::1]"]
+OURS += ["[::1]:8000", "[0:0:0:0:0:0:0:1]", "localhost:"]
+FOREIGN = ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example.", ""]
+FOREIGN += [
+    "localhost@evil.example",
+    "evil.example#localhost",
+    "localhost, evil.example",
+    "0.0.0.0",
+    "[::]",
+    "[::1",
+    "::1",
+]
+FOREIGN += [
+    "127.0.0.1:x",
+    "localhost:80:80",
+    "[localhost]",
+    "http://localhost",
+    "10.0.0.1",
+    "[::1]evil.example",
+    "lócalhost",
+]
+
+
+def ask_as(running, *hosts, path="/labels", version="1.1"):
+    """Status, headers and body of the answer to a request with these Host headers."""
+    lines = [f"GET {path} HTTP/{version}", *(f"Host: {host}" for host in hosts), "Connection: close", "", ""]
+    with running.connect() as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return read_all(connection)
+
+
+def misdirected(answer, status=421, code="host"):
+    assert answer[0] == status and answer[1]["content-type"] == "application/json"
+    error = json.loads(answer[2])["error"]
+    assert set(error) >= {"code", "message"} and error["code"] == code
+    return error
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_the_names_of_this_machine(service, host):
+    assert ask_as(service, host)[0] == 200
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_other_names_could_be_a_web_page_s(service, host):
+    """Its own name may lead to this machine, and the browser then takes it for the service's own page."""
+    error = misdirected(ask_as(service, host))
+    assert error["field"] == "Host" and "[server] hosts" in error["message"]
+
+
+@given(st.from_regex(r"[a-z0-9.\-_~!$&'()*+,;=%:@\[\]]{1,40}", fullmatch=True))
+def test_what_names_this_machine_is_told_exactly(value):
+    ours = r"(?:localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3})\.?(?::\d*)?|\[[0:]*:[0:]*:0*1\](?::\d*)?"
+    if is_named([(b"host", value.encode())], frozenset()):
+        assert re.fullmatch(ours, value)
+
+
+@given(st.ip_addresses(), st.sampled_from(["", ":", ":80", ":65535"]))
+def test_addresses_name_this_machine_where_they_are_its_own(address, port):
+    host = f"[{address}]" if address.version == 6 else str(address)
+    headers = [(b"host", f"{host}{port}".encode())]
+    assert is_named(headers, frozenset()) == address.is_loopback
+    assert is_named(headers, frozenset([str(address)]))
+
+
+def test_all_paths_are_asked_by_name(service):
+    for path in (
+        "/",
+        "/page/page.js",
+        "/annotate",
+        "/labels",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/no",
+    ):
+        misdirected(ask_as(service, "evil.example", path=path))
+    until(lambda: any(line.get("code") == "host" and line["status"] == 421 for line in service.requests()))
+
+
+@pytest.mark.parametrize(
+    "hosts", [(), ("localhost", "evil.example"), ("evil.example", "localhost"), 2 * ("localhost",)]
+)
+def test_a_request_has_one_host(service, hosts):
+    error = misdirected(ask_as(service, *hosts), 400, "http")
+    assert error["field"] == "Host" and error["message"] == f"send one Host header, not {len(hosts)}"
+    assert ask_as(service, *hosts, version="1.0")[0] == (400 if hosts else 421)  # HTTP/1.0 needs none
+
+
+@pytest.mark.parametrize(
+    "token, server, strangers",
+    [
+        (TOKEN, {}, True),
+        (None, {"open": True}, True),
+        (None, {"host": "0.0.0.0", "open": True}, True),
+        (TOKEN, {"hosts": ["Annotate.Example"]}, False),
+        (None, {"hosts": ["annotate.example", "2001:DB8::1"]}, False),
+        (None, {"open": True, "hosts": ["annotate.example"]}, False),
+    ],
+)
+def test_who_may_call_the_service_by_which_name(token, server, strangers):
+    names = load_names(load_settings(None, {"server": server}), token)
+
+    def named(*hosts):
+        return names is None or is_named([(b"host", host.encode()) for host in hosts], names)
+
+    assert named("localhost:8000") and named("annotate.example.:80") and named("ANNOTATE.example")
+    assert named("evil.example") == named("www.annotate.example") == named() == strangers
+    assert named("[2001:db8:0::1]:80") == (strangers or "2001:DB8::1" in server["hosts"])
+
+
+def test_names_are_asked_before_the_token(bands):
+    with serving(lambda tell: LocalPool(bands), token=TOKEN, server={"hosts": ["annotate.example"]}) as running:
+        misdirected(ask_as(running, "evil.example"))
+        assert ask_as(running, "annotate.example")[0] == 401
+        assert ask_as(running, "annotate.example", path="/healthz")[0] == 200
+    with serving(lambda tell: LocalPool(bands), token=TOKEN) as running:
+        assert ask_as(running, "evil.example", path="/healthz")[0] == 200
+        assert ask_as(running, path="/healthz", version="1.0")[0] == 200
 
 
 # batches
@@ -505,7 +744,7 @@ def strict(bands):
 
 def test_a_blank_line_does_not_keep_an_idle_connection(strict):
     with strict.connect() as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         connection.sendall(b"\r\n")
         connection.settimeout(10)
@@ -515,7 +754,7 @@ def test_a_blank_line_does_not_keep_an_idle_connection(strict):
 
 def test_headers_are_counted_when_they_come_in_one_piece(strict):
     with strict.connect() as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\nX-Long: " + b"x" * 5000 + b"\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 5000 + b"\r\n\r\n")
         assert raw_error(connection) == (431, "header-length")
 
 
@@ -566,7 +805,7 @@ def test_slow_headers_are_cut(strict):
     with strict.connect() as connection:  # one that says nothing is told nothing
         assert connection.recv(100) == b""
     with strict.connect() as connection:  # the second request of a connection
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in connection.recv(1000)
         connection.sendall(b"GET /hea")
         assert raw_error(connection) == (408, "slow")
@@ -616,7 +855,7 @@ def test_too_many_connections(strict):
 
 
 def test_a_client_that_does_not_take_its_answer(bands):
-    limits = {**SLOW, "header_bytes": 32768, "body_seconds": 60.0, "request_seconds": 60.0}
+    limits = {**SLOW, "header_bytes": 32768, "body_seconds": 60.0, "request_seconds": 60.0, "body_bytes": 10_000_000}
     with serving(lambda tell: LocalPool(bands), limits=limits) as running:
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -624,6 +863,7 @@ def test_a_client_that_does_not_take_its_answer(bands):
             body = json.dumps({"text": TEXT, "k": "x" * 8_000_000}).encode()
             connection.sendall(head(len(body)) + body)
             until(lambda: running.requests())
+            assert running.requests()[0]["status"] == 200
             until(lambda: not running.server.server_state.connections, 10)
         assert running.annotate({"text": TEXT}).status_code == 200
 
@@ -682,6 +922,11 @@ BAD_CONFIGS = [
     ("[limits]\nrelease_seconds = 90\n", r"\[limits\] request_seconds: a request needs the time of one release, 90"),
     ("[server]\nport = 99999\n", r"\[server\] port: must be less than or equal to 65535"),
     ("[server]\nopen = yes please\n", r"\[server\] open: must be a valid boolean"),
+    ("[server]\nhosts = annotate.example\n", r"\[server\] hosts: must be a valid list"),
+    ('[server]\nhosts = ["a", "http://b"]\n', r"\[server\] hosts: write names without scheme, .*, not 'http://b'"),
+    ('[server]\nhosts = ["b:80"]\n', r"\[server\] hosts: .* not 'b:80'"),
+    ('[server]\nhosts = [""]\n', r"\[server\] hosts: .* not ''"),
+    ('[server]\nhosts = ["*"]\n', r"\[server\] hosts: .* not '\*'"),
     ("[workers]\ncount = 0\n", r"\[workers\] count"),
     ("releases = 3\n", "no config file"),
     ("[limits\n", "no config file"),

@@ -71,7 +71,7 @@ def test_the_failed_release_that_is_shown():
 
 @pytest.fixture
 def folder(tmp_path):
-    (config,) = blocks("ini", [PAGE])
+    config, _ = blocks("ini", [PAGE])
     (tmp_path / "my-serve.cfg").write_text(config)
     (tmp_path / "token.txt").write_text(TOKEN)
     return tmp_path
@@ -96,3 +96,14 @@ def test_all_metrics_paths_and_codes_are_named(service):
     source = "".join(p.read_text("utf8") for p in (ROOT / "pipeline/communique/serve").glob("*.py"))
     codes = set(re.findall(r'ApiError\(\s*\d+,\s*"([\w-]+)"|unavailable\(\s*"([\w-]+)"', source))
     assert len(codes) > 10 and all(f"`{code or other}`" in page for code, other in codes)
+
+
+def test_the_names_that_are_shown(tmp_path):
+    from communique.serve.names import is_named, load_names
+    from communique.serve.settings import load_settings
+
+    _, config = blocks("ini", [PAGE])
+    (tmp_path / "my-serve.cfg").write_text(config)
+    names = load_names(load_settings(tmp_path / "my-serve.cfg"), None)
+    for host in ("annotate.example", "192.0.2.7:8000", "localhost", "127.0.0.1", "[::1]"):
+        assert is_named([(b"host", host.encode())], names)

@@ -19,8 +19,9 @@ from starlette.requests import ClientDisconnect
 from .batching import Pending
 from .errors import ApiError, unavailable
 from .intake import check_headers, read_body, read_releases
-from .middleware import GONE, PAGE, Guard, Observe
+from .middleware import GONE, PAGE, Guard, Head, Names, Observe
 from .models import ANSWER, Annotations, Health, Labels, Readiness
+from .names import load_names
 from .openapi import describe, errors, example, request_body
 from .service import Service, labels_of
 from .settings import Settings
@@ -57,8 +58,12 @@ def create_app(settings: Settings, service: Service, token: Optional[str] = None
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+    app.add_middleware(Head)
     if token is not None:
         app.add_middleware(Guard, token=token)
+    names = load_names(settings, token)
+    if names is not None:
+        app.add_middleware(Names, names=names)
     app.add_middleware(Observe, metrics=service.metrics)  # the last added is the outermost
     return app
 
@@ -70,7 +75,7 @@ def _add_annotate(app: FastAPI, settings: Settings, service: Service) -> None:
         tags=["annotation"],
         summary="Annotate releases",
         response_model=Annotations,
-        responses={**example(ANSWER), **errors(400, 401, 408, 413, 415, 422, 500, 503, 504)},
+        responses={**example(ANSWER), **errors(400, 401, 408, 413, 415, 421, 422, 500, 503, 504)},
         openapi_extra=request_body(),
     )
     async def annotate(request: Request, min_confidence: MinConfidence = 0.0) -> Response:
@@ -121,7 +126,7 @@ def _add_labels(app: FastAPI, service: Service) -> None:
         tags=["annotation"],
         summary="The label scheme",
         response_model=Labels,
-        responses=errors(401, 500, 503),
+        responses=errors(401, 421, 500, 503),
     )
     async def labels() -> Response:
         """Labels of entities and spans, types of relations with the labels of their ends, and a request's limits."""
@@ -129,12 +134,18 @@ def _add_labels(app: FastAPI, service: Service) -> None:
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz", operation_id="health", tags=["state"], summary="Whether the process lives")
+    @app.get(
+        "/healthz", operation_id="health", tags=["state"], summary="Whether the process lives", responses=errors(421)
+    )
     async def healthz() -> Health:
         return Health(status="ok")
 
     @app.get(
-        "/readyz", operation_id="readiness", tags=["state"], summary="Whether requests are taken", responses=errors(503)
+        "/readyz",
+        operation_id="readiness",
+        tags=["state"],
+        summary="Whether requests are taken",
+        responses=errors(421, 503),
     )
     async def readyz() -> Readiness:
         """503 while the model is being loaded, while no process is alive, and once the service is shutting down."""
@@ -149,7 +160,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
         tags=["state"],
         summary="Metrics for Prometheus",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(401, 500)},
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(401, 421, 500)},
     )
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
@@ -180,4 +191,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         code, message = CODES.get(error.status_code, ("http", error.detail))
-        return await refused(request, ApiError(error.status_code, code, message, headers=error.headers))
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and headers.get("Allow") != "POST":
+            headers["Allow"] = "GET, HEAD"  # a route of FastAPI's names GET only, and the files of the page nothing
+        return await refused(request, ApiError(error.status_code, code, message, headers=headers))

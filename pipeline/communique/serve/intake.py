@@ -19,7 +19,10 @@ FOUND_ANEW = ("entities", "relations", "facts")
 
 def check_headers(headers: Headers, limits: Limits) -> None:
     """Raises ApiError 415 for a body that is no plain JSON in UTF-8, 413 for one that says it is too long."""
-    kind, _, parameters = headers.get("content-type", "").lower().partition(";")
+    kinds = headers.getlist("content-type")
+    if len(kinds) > 1:
+        raise ApiError(415, "content-type", f"send one Content-Type header, not {len(kinds)}", "Content-Type")
+    kind, _, parameters = "".join(kinds).lower().partition(";")
     if kind.strip() != "application/json":
         shown = f"not {kind.strip()[:80]!r}" if kind.strip() else "but there is no Content-Type"
         raise ApiError(415, "content-type", f"send JSON with Content-Type: application/json, {shown}", "Content-Type")
@@ -27,7 +30,7 @@ def check_headers(headers: Headers, limits: Limits) -> None:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip(" \"'") not in ("utf-8", "utf8"):
             raise ApiError(415, "content-type", "JSON is sent in UTF-8", "Content-Type")
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+    if any(value.strip().lower() != "identity" for value in headers.getlist("content-encoding")):
         raise ApiError(415, "content-encoding", "send the body as it is, not compressed", "Content-Encoding")
     if int(headers.get("content-length", 0)) > limits.body_bytes:
         raise _too_long(limits)

@@ -1,4 +1,4 @@
-"""What every request goes through: its id, the log, the metrics, the token; and what no route catches."""
+"""What every request goes through: its id, the log, the metrics, its name, the token; and what no route catches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +17,7 @@ from .auth import has_token
 from .errors import CLOSE, ApiError
 from .logs import describe, log
 from .metrics import Metrics
+from .names import is_named
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,100}")
 PATHS = ("/", "/annotate", "/labels", "/healthz", "/readyz", "/metrics", "/openapi.json")
@@ -90,6 +91,21 @@ class Observe:
         log("request", **fields)
 
 
+class Names:
+    """Lets only those in who call the service by one of its names."""
+
+    def __init__(self, app: ASGIApp, names: FrozenSet[str]) -> None:
+        self.app, self.names = app, names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_named(scope["headers"], self.names):
+            await self.app(scope, receive, send)
+            return
+        scope["state"]["record"].code = "host"
+        message = "the service is not known by that name: ask localhost, or list the name under [server] hosts"
+        await send_error(send, ApiError(421, "host", message, "Host"))
+
+
 class Guard:
     """Lets only those in who have the token, but for what asks whether the service lives, and the page."""
 
@@ -104,6 +120,17 @@ class Guard:
         message = "send the token: Authorization: Bearer ..."
         headers = {"WWW-Authenticate": 'Bearer realm="communique"'}
         await send_error(send, ApiError(401, "token", message, "Authorization", headers))
+
+
+class Head:
+    """Has HEAD answered as GET. There is no body all the same: the server, which still knows, leaves it out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        get = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self.app({**scope, "method": "GET"} if get else scope, receive, send)
 
 
 def is_open(path: str) -> bool:

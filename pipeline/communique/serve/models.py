@@ -74,7 +74,9 @@ class ReleaseToAnnotate(_Open):
     )
     title: Optional[str] = Field(default=None, description="Comes back as it is; what is read is `text`.")
     date: Optional[str] = Field(
-        default=None, description="YYYY-MM-DD, the day that “today” in the text means.", examples=["2026-05-13"]
+        default=None,
+        description="YYYY-MM-DD, the day that “today” in the text means; what is no such day comes back as it is.",
+        examples=["2026-05-13"],
     )
     source: Optional[str] = Field(default=None, description="Who published it.")
     text: str = Field(

@@ -26,6 +26,7 @@ ERRORS: Dict[int, Tuple[str, str]] = {
     408: ("slow", "The body did not come in time."),
     413: ("body-length", "The body is too long."),
     415: ("content-type", "The body is not `application/json` in UTF-8, or compressed."),
+    421: ("host", "The request calls the service by a name that it does not go by."),
     422: ("record", "A release, or a parameter, is not as it must be: `field` says which."),
     500: ("internal", "The service failed."),
     503: ("busy", "Not now: the queue is full, the model is being loaded, or the service is shutting down."),
@@ -38,12 +39,21 @@ EXAMPLES = {
     408: "the body was not there after 30 seconds",
     413: "more than 4,194,304 bytes: send fewer releases at once",
     415: "send JSON with Content-Type: application/json, not 'text/plain'",
+    421: "the service is not known by that name: ask localhost, or list the name under [server] hosts",
     422: "the text is empty: leave it out",
     500: "the service failed: please report it",
     503: "1,000 releases wait already, at most 1,000 may",
     504: "not done after 60 seconds: send fewer releases at once",
 }
-FIELDS = {400: "body", 401: "Authorization", 408: "body", 413: "body", 415: "Content-Type", 422: "releases[3].text"}
+FIELDS = {
+    400: "body",
+    401: "Authorization",
+    408: "body",
+    413: "body",
+    415: "Content-Type",
+    421: "Host",
+    422: "releases[3].text",
+}
 
 
 def errors(*statuses: int) -> Dict[Any, Dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Callable, Optional
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from .errors import ApiError, unavailable
@@ -19,7 +20,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     A client has ``header_seconds`` for a request's first line and headers, and ``header_bytes``; ``body_seconds`` for
     its body, though the answer may be there already; ``write_seconds`` to take some of an answer. refused: called with
-    each error that no route has seen.
+    each error that no route has seen. The protocol is never changed: a header ``Upgrade`` is as if it were not there.
     """
 
     def __init__(self, *args: Any, limits: Limits, refused: Refused, **kwargs: Any) -> None:
@@ -27,6 +28,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.limits, self.refused = limits, refused
         self._reading: Optional[asyncio.TimerHandle] = None
         self._writing: Optional[asyncio.TimerHandle] = None
+        self._wrong: Optional[ApiError] = None
         self._in_head = True
         self._head_bytes = self._named_bytes = self._drained = 0
 
@@ -46,15 +48,34 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing() or self.parser is None:
-            return
-        super().data_received(data)
+        while data and self.parser is not None and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            data = self._parse(data)
+
+    def _parse(self, data: bytes) -> bytes:
+        """Read, and return what is still to be read: the parser ends a request at ``Upgrade``, whatever comes after."""
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            again = self._head_without_upgrade()
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+            return again + data[upgrade.args[0] :]
+        except HttpParserError as err:
+            self.send_400_response(str(err))
+            return b""
         if self._in_head and self._reading is not None:
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.header_bytes:
                 self._refuse(self._head_is_long())
         elif self._reading is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_head()  # blank lines begin no request, but have stopped the clock of the idle connection
+        return b""
+
+    def _head_without_upgrade(self) -> bytes:
+        first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        lines = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([first, *lines, b"", b""])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -71,8 +92,17 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        hosts = sum(name == b"host" for name, _ in self.headers)
         if self._named_bytes > self.limits.header_bytes:  # they came in one piece with what ends them
-            raise ValueError  # to the parser, which then has its 400 sent
+            self._wrong = self._head_is_long()
+        elif hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+            self._wrong = ApiError(400, "http", f"send one Host header, not {hosts}", "Host")
+        if self._wrong is not None:
+            raise ValueError  # to the parser, which then has it sent
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError
+            return
         self._in_head = False
         self._expect(self.limits.body_seconds, self._body_is_late)
         super().on_headers_complete()
@@ -85,6 +115,8 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._drained = 0
         self._stop_reading()
         super().on_message_complete()
@@ -108,8 +140,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._resume()
 
     def send_400_response(self, msg: str) -> None:
-        long = self._named_bytes > self.limits.header_bytes
-        self._refuse(self._head_is_long() if long else ApiError(400, "http", "this is no HTTP request"))
+        self._refuse(self._wrong or ApiError(400, "http", "this is no HTTP request"))
 
     def _head_is_long(self) -> ApiError:
         return ApiError(431, "header-length", f"more than {self.limits.header_bytes:,} bytes of headers")

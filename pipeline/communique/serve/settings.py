@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
 from pydantic import Field
 
 from ..errors import ConfigError
+from ..hosts import is_address
 from ..settings import Section
 from ..settings import load_settings as settings_of
 
+NAME = re.compile(r"[0-9a-z_-]+(?:\.[0-9a-z_-]+)*\.?", re.I | re.A)
 DEFAULTS = Path(__file__).with_name("serve.cfg")
 
 
@@ -23,6 +26,7 @@ class ServerSettings(Section):
     port: int = Field(ge=0, le=65535)
     open: bool
     token_file: Optional[str]
+    hosts: List[str]
     keep_alive_seconds: int = Field(ge=1)
     drain_seconds: float = Field(ge=0)
     grace_seconds: float = Field(gt=0)
@@ -76,7 +80,11 @@ def load_settings(path: Optional[Path] = None, overrides: Optional[Mapping[str, 
 
 
 def _check(settings: Settings, file: str) -> None:
-    """What one key alone can't say."""
+    """What the type of a key alone can't say."""
+    for name in settings.server.hosts:
+        if not NAME.fullmatch(name) and not is_address(name):
+            message = f"[server] hosts: write names without scheme, port or wildcard, not {name!r}"
+            raise ConfigError(message, file=file)
     limits = settings.limits
     if limits.queue < limits.releases:
         raise ConfigError(f"[limits] queue: it must hold a whole request, {limits.releases} releases", file=file)
