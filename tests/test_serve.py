@@ -758,6 +758,16 @@ def test_headers_are_counted_when_they_come_in_one_piece(strict):
         assert raw_error(connection) == (431, "header-length")
 
 
+def test_a_body_is_not_counted_with_the_headers_behind_it(strict):
+    with strict.connect() as connection:
+        ended = head(20_000).replace(b"/annotate", b"/nothing") + b"x" * 20_000
+        connection.sendall(ended + b"GET /healthz HTTP/1.1\r\nHost: loc")
+        assert b" 404 " in connection.recv(1000)
+        connection.sendall(b"alhost\r\nConnection: close\r\n\r\n")
+        found = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert b"HTTP/1.1 200" in found and b" 431 " not in found
+
+
 def test_settings_are_finite(tmp_path):
     from communique.serve.settings import load_settings
 

@@ -30,6 +30,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._writing: Optional[asyncio.TimerHandle] = None
         self._wrong: Optional[ApiError] = None
         self._in_head = True
+        self._ended = False
         self._head_bytes = self._named_bytes = self._drained = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -54,6 +55,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> bytes:
         """Read, and return what is still to be read: the parser ends a request at ``Upgrade``, whatever comes after."""
+        self._ended = False
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -65,7 +67,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.send_400_response(str(err))
             return b""
         if self._in_head and self._reading is not None:
-            self._head_bytes += len(data)
+            self._head_bytes += 0 if self._ended else len(data)  # how much of it is the next one's nobody says
             if self._head_bytes > self.limits.header_bytes:
                 self._refuse(self._head_is_long())
         elif self._reading is None and (self.cycle is None or self.cycle.response_complete):
@@ -117,6 +119,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
+        self._ended = True
         self._drained = 0
         self._stop_reading()
         super().on_message_complete()
