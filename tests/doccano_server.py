@@ -62,7 +62,7 @@ def template(home: Path) -> None:
     if not TEMPLATE.exists():
         manage(home, "migrate")
         manage(home, "create_roles")
-        part = TEMPLATE.with_suffix(".part")
+        part = TEMPLATE.with_suffix(f".{os.getpid()}.part")
         shutil.copy(home / "db.sqlite3", part)
         part.replace(TEMPLATE)
     else:
