@@ -1,11 +1,11 @@
-"""What the machinery of batches costs: words a second of a plain loop, of one process, of two, and of Ray.
+"""What the machinery of batches costs: words a second of plain loops, of one process, of two, and of Ray.
 
     python tests/bench_batch.py RELEASES.jsonl [--model NAME] [--rounds N] [--words N] [--ray]
     python tests/bench_batch.py RELEASES.jsonl [--model NAME] --memory 2000 20000
 
 All read the same releases, repeated with other ids, with one core for each process; they take turns, the median of the
 rounds counts. That they find the same, to the byte, is checked first. The loop is ``nlp.pipe`` over the texts, which
-nobody reads from a file or writes to one. With --memory: the peak memory of two runs that differ in their length only.
+nobody reads from a file or writes to one; two loops at once have a core each, as two processes do. With --memory: the peak memory of two runs that differ in their length only.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ print(sum(len(text.split()) for text in texts) / (time.perf_counter() - begin))
 """
 
 
-def loop(model: str, source: Path, folder: Path) -> float:
+def loops(model: str, source: Path, folder: Path, count: int) -> float:
+    """The sum of so many at once."""
     command = [sys.executable, "-c", LOOP, model, str(source)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    return sum(float(process.communicate()[0]) for process in processes)
 
 
 def batch(model: str, source: Path, folder: Path, *options: str) -> float:
@@ -65,7 +67,12 @@ def main() -> None:
     if options.memory:
         memory(options)
         return
-    ways = {"loop": (loop,), "1 process": (batch, "-w", "1"), "2 processes": (batch, "-w", "2")}
+    ways = {
+        "loop": (loops, 1),
+        "2 loops": (loops, 2),
+        "1 process": (batch, "-w", "1"),
+        "2 processes": (batch, "-w", "2"),
+    }
     if options.ray:
         ways["Ray, 2 actors"] = (batch, "--engine", "ray", "-w", "2")
     with tempfile.TemporaryDirectory() as name:
@@ -80,12 +87,11 @@ def main() -> None:
                     outputs.add((folder / "out.jsonl").read_bytes())
         if len(outputs) > 1:
             sys.exit("they did not write the same")
-    plain = statistics.median(speeds["loop"])
-    one = statistics.median(speeds["1 process"])
-    print("\n| way | words/s | of the loop | of one process |\n|---|---|---|---|")
-    for way, found in speeds.items():
-        speed = statistics.median(found)
-        print(f"| {way} | {speed:,.0f} | {speed / plain:.2f} | {speed / one:.2f} |")
+    median = {way: statistics.median(found) for way, found in speeds.items()}
+    print("\n| way | words/s | of the loop | of two loops | of one process |\n|---|---|---|---|---|")
+    for way, speed in median.items():
+        shares = " | ".join(f"{speed / median[other]:.2f}" for other in ("loop", "2 loops", "1 process"))
+        print(f"| {way} | {speed:,.0f} | {shares} |")
 
 
 def memory(options: argparse.Namespace) -> None:
