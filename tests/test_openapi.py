@@ -48,7 +48,7 @@ def test_schemathesis_finds_nothing(service, tmp_path):
 def test_the_limits_of_this_service_are_in_it(document):
     schemas = document["components"]["schemas"]
     assert schemas["ReleasesToAnnotate"]["properties"]["releases"]["maxItems"] == 20
-    assert schemas["ReleaseToAnnotate"]["properties"]["text"]["maxLength"] == 200_000
+    assert schemas["ReleaseToAnnotate"]["properties"]["text"]["maxLength"] == 100_000
 
 
 def test_each_operation_has_a_name_examples_and_its_errors(document):
