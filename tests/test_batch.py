@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from communique.annotate import command, engines
+from communique.annotate import command, engines, sources
 from communique.annotate.checkpoint import Checkpoint
 from communique.annotate.command import Options, Show
 from communique.annotate.engines import LocalEngine
@@ -33,6 +33,7 @@ from communique.annotate.streams import Tally
 from communique.annotate.terminal import Terminal
 from communique.bridge import get_schema
 from communique.cli import app
+from communique.errors import Defect
 from communique.release import Release
 from communique.settings import load_settings
 from communique.workers import Pipeline, Task, _annotate
@@ -303,6 +304,66 @@ def test_parquet_values(annotate, in_process, tmp_path):
     assert result.told["refused_by_code"] == {"parquet": 1}
 
 
+def test_what_python_can_not_hold_costs_its_row(annotate, in_process, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    days = pa.array([1, 2**31 - 1, 3, 4], pa.int32()).cast(pa.date32())
+    bad = pa.Array.from_buffers(pa.utf8(), 4, pa.array([b"a", b"b", b"\xff", b"d"], pa.binary()).buffers())
+    table = pa.table({"id": list("abcd"), "text": [text(i) for i in range(4)], "day": days, "note": bad})
+    pa.parquet.write_table(table, tmp_path / "in.parquet")
+    write(tmp_path / "z.jsonl", records(1))
+    told = annotate(tmp_path / "in.parquet", tmp_path / "z.jsonl", "-o", tmp_path / "out.jsonl", code=1).told
+    assert told["refused_by_code"] == {"value": 2} and [r["id"] for r in read(tmp_path / "out.jsonl")] == [
+        "a",
+        "d",
+        "r0",
+    ]
+
+
+def test_a_reader_that_fails_costs_its_file(annotate, in_process, tmp_path, monkeypatch):
+    def fails(stream, file):
+        raise RuntimeError("a fault of ours")
+        yield
+
+    monkeypatch.setitem(sources.READERS, "release", fails)
+    (tmp_path / "a.txt").write_text("Title\nwords\n", "utf8")
+    write(tmp_path / "b.jsonl", records(1))
+    result = annotate(tmp_path, "-o", tmp_path / "out" / "out.jsonl", code=1)
+    assert "a fault of ours" in " ".join(result.output.split()) and result.told["releases"] == 1
+
+
+def test_names_that_are_no_utf_8(annotate, in_process, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, content in (
+        (b"caf\xe9.jsonl", b'{"id": "a", "text": "Red Owls played"}\n{\n'),
+        (b"b\xff.txt", b"T\nwords\n"),
+    ):
+        with open(os.path.join(os.fsencode(folder), name), "wb") as stream:
+            stream.write(content)
+    told = annotate(folder, "-o", tmp_path / "out.jsonl", code=1).told
+    assert told["releases"] == 2 and told["refused_by_code"] == {"json": 1}
+    assert read(tmp_path / "out.jsonl.refused.jsonl")[0]["file"].endswith("caf\\xe9.jsonl")
+
+
+def test_a_folder_that_can_not_be_read_costs_no_other(annotate, in_process, tmp_path, monkeypatch):
+    for name in "abc":
+        (tmp_path / "in" / name).mkdir(parents=True)
+        write(tmp_path / "in" / name / "x.jsonl", [{"id": name, "text": text(1)}])
+    scandir = os.scandir
+
+    def forbidden(folder):
+        if str(folder).endswith("b"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(sources.os, "scandir", forbidden)
+    told = annotate(tmp_path / "in", "-o", tmp_path / "out.jsonl", code=1).told
+    assert told["refused_by_code"] == {"unreadable": 1} and [r["id"] for r in read(tmp_path / "out.jsonl")] == [
+        "a",
+        "c",
+    ]
+
+
 @pytest.mark.parametrize("name", ["cut.jsonl.gz", "cut.jsonl.zst"])
 def test_a_broken_compressed_file_costs_nobody_else(annotate, in_process, tmp_path, name):
     SOURCES[f"in.{name.split('.', 1)[1]}"](
@@ -314,7 +375,7 @@ def test_a_broken_compressed_file_costs_nobody_else(annotate, in_process, tmp_pa
     told = annotate(tmp_path / name, tmp_path / "good.jsonl", "-o", tmp_path / "out.jsonl", code=1).told
     assert {"r0", "r1"} <= {r["id"] for r in read(tmp_path / "out.jsonl")}
     refused = read(tmp_path / "out.jsonl.refused.jsonl")
-    assert told["refused"] == len(refused) and {r["code"] for r in refused} <= {"unreadable", "json"}
+    assert told["refused"] == len(refused) and "unreadable" in {r["code"] for r in refused} <= {"unreadable", "json"}
 
 
 # go on where it was
@@ -475,6 +536,44 @@ def test_an_output_of_somebody_else_is_kept(annotate, in_process, tmp_path):
     out.unlink()
     annotate(tmp_path / "in.jsonl", "-o", out)
     assert out.read_bytes() == found and InProcess.read == 3
+
+
+@pytest.mark.parametrize("options", [(), ("--replace",)])
+@pytest.mark.parametrize("sink", ["out", "out.sqlite", "out.parquet"])
+def test_a_folder_of_somebody_else_is_kept(annotate, in_process, tmp_path, sink, options):
+    write(tmp_path / "in.jsonl", records(1))
+    (tmp_path / sink / "sub").mkdir(parents=True)
+    (tmp_path / sink / "sub" / "keep.txt").write_text("mine", "utf8")
+    assert "folder" in annotate(tmp_path / "in.jsonl", "-o", tmp_path / sink, *options, code=2).output
+    assert (tmp_path / sink / "sub" / "keep.txt").read_text("utf8") == "mine" and InProcess.read == 0
+
+
+def test_an_output_that_can_be_no_file(annotate, in_process, tmp_path):
+    write(tmp_path / "in.jsonl", records(1))
+    assert "it is a folder" in annotate(tmp_path / "in.jsonl", "-o", ".", code=2).output
+    if os.path.exists("/dev/full"):
+        told = annotate(tmp_path / "in.jsonl", "-o", "/dev/full", code=2).output
+        assert "No space left" in " ".join(told.split())
+
+
+def test_a_night_with_nothing_good_does_not_stop_the_next(annotate, in_process, tmp_path):
+    (tmp_path / "in.jsonl").write_text("no json\n", "utf8")
+    out = tmp_path / "out.jsonl"
+    assert annotate(tmp_path / "in.jsonl", "-o", out, code=1).told["refused"] == 1 and out.read_bytes() == b""
+    write(tmp_path / "in.jsonl", records(2))
+    assert annotate(tmp_path / "in.jsonl", "-o", out).told["new"] == 2
+
+
+def test_retry_tries_what_another_model_could_read(tmp_path):
+    release = Release("a", "Red Owls played")
+    with Checkpoint(tmp_path / "x.progress") as checkpoint:
+        checkpoint.use_model("one", "one")
+        checkpoint.keep(release, b"{}", 0)
+        checkpoint.use_model("two", "two")
+        checkpoint.fail(release, Defect("a", 0, 0, "timeout", "too long"))
+        assert checkpoint.known(release).failure
+        checkpoint.retry()
+        assert checkpoint.known(release) is None and checkpoint.line("a") == b"{}"
 
 
 def test_two_runs_at_once(annotate, in_process, tmp_path):

@@ -260,6 +260,18 @@ def test_cut_short_anywhere_the_next_push_completes_it(checker, tmp_path, calls)
     assert counts(loop.push()) == {"unchanged": 3} and len(loop.fake.snapshot(loop.project)) == 3
 
 
+def test_a_push_of_others_does_not_take_what_is_missing_for_work_of_people(loop):
+    loop.fake.cut = "relations"
+    with pytest.raises(DoccanoError):
+        loop.push()
+    assert loop.fake.example("band-0").annotations[""]["relations"]
+    other = Release("other", "Red Owls played Lisbon")
+    assert counts(loop.push([other])) == {"new": 1}
+    assert "repaired" in counts(loop.push())
+    loop.all_confirmed().pull()
+    assert [plain(loop.local()[name]) for name in NAMES] == [plain(r) for r in band_releases()]
+
+
 def test_what_people_deleted_stays_deleted(loop):
     loop.push()
     for name in NAMES:  # all relations, and all spans: as an import that was cut short leaves it
@@ -577,6 +589,9 @@ def test_annotators_who_work_alone_can_be_compared(checker, tmp_path):
         ("http://example.org", "over http everybody"),
         ("https://u:secret@example.org", "user or password in it"),
         ("ftp://example.org", "no address"),
+        ("admin:secret@example.org:8000", "no address"),
+        ("//u:secret@example.org/", "no address"),
+        ("http://[secret@", "no address"),
         ("example.org", "no address"),
     ],
 )

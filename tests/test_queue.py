@@ -301,6 +301,11 @@ def test_the_same_command_writes_the_same_file(folder):
     assert (folder / "queue.jsonl").read_bytes() == before
 
 
+def test_a_device_gets_the_releases(folder):
+    result = run(folder, "--alone", "-o", "/dev/null")
+    assert result.exit_code == 0 and '"text"' not in result.stdout
+
+
 def test_refused_releases_are_named_and_the_rest_is_ranked(folder):
     bad = folder / "bad.jsonl"
     bad.write_text('{"id": "x", "text": "<p>Owls</p>"}\n{"id": "y", "text": "Owls play."}\n', "utf8")
@@ -319,6 +324,7 @@ def test_refused_releases_are_named_and_the_rest_is_ranked(folder):
         (["--alone", "--corpus", "{root}/nothing.jsonl"], "nothing.jsonl: unreadable"),
         (["--alone", "--settings", "{root}/nothing.cfg"], "nothing.cfg: can't be read"),
         (["--alone", "--count", "0"], "--count"),
+        (["--alone", "-o", "{root}"], "it is a folder"),
     ],
 )
 def test_wrong_usage_is_named_and_writes_nothing(folder, args, message):

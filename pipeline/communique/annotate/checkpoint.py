@@ -23,6 +23,7 @@ VERSION = 1
 PAGE = 100  # releases that are fetched at once
 DIRTY = "dirty"
 RUN = "run"
+WRITTEN = "written"  # how the output was when it was written last; nothing while it is being written
 SCHEMA = """
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE models (number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL);
@@ -83,15 +84,16 @@ class Checkpoint:
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], *error: object) -> None:
-        empty = False
         try:
             if kind is None or not issubclass(kind, CheckpointError):
                 self.commit()
-                empty = not self._one("SELECT 1 FROM releases UNION SELECT 1 FROM failed")
+                if self.path is not None and not self._worth_keeping():
+                    self.path.unlink(missing_ok=True)  # before it is closed: then it may be another run's
         finally:
             self._database.close()
-        if empty and self.path is not None:
-            self.path.unlink(missing_ok=True)
+
+    def _worth_keeping(self) -> bool:
+        return self[WRITTEN] is not None or self._one("SELECT 1 FROM releases UNION SELECT 1 FROM failed") is not None
 
     def _open(self) -> None:
         # the lock is kept from here to the end
@@ -219,6 +221,8 @@ class Checkpoint:
 
     def retry(self) -> None:
         """Forget which releases could not be annotated, so that they are tried again."""
+        # what another model gave of them is known no longer
+        self._execute("UPDATE releases SET hash = x'' WHERE id IN (SELECT id FROM failed)")
         self._execute("DELETE FROM failed")
 
     def lines(self) -> Iterator[bytes]:

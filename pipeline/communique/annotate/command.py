@@ -78,6 +78,8 @@ def run(options: Options, config: Optional[Path], show: Show) -> Told:
     begin = time.monotonic()
     settings = load_settings(Settings, DEFAULTS, config, _overrides(options))
     kind = sink_format(options.output, options.write_as)
+    if not is_stream(options.output) and Path(options.output).name in ("", ".."):
+        raise CommuniqueError(f"{options.output}: it is a folder: name a file in it")
     for name in options.inputs:
         if name != STDIN and not Path(name).exists():
             raise CommuniqueError(f"{name}: no such file or folder")
@@ -178,8 +180,11 @@ def _opened(output: str) -> Iterator[IO[bytes]]:
     if output == STDOUT:
         yield sys.stdout.buffer
     else:
-        with open(output, "wb") as stream:
-            yield stream
+        try:
+            with open(output, "wb") as stream:
+                yield stream
+        except OSError as err:  # closing it tries once more to write what could not be written
+            raise CommuniqueError(f"{output}: {err.strerror}") from err
 
 
 def _overrides(options: Options) -> Dict[str, Dict[str, Any]]:

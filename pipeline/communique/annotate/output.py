@@ -11,11 +11,10 @@ from typing import IO, Iterable, Iterator, List
 
 from ..errors import CommuniqueError
 from ..release import Release
-from .checkpoint import Checkpoint
-from .sinks import dump, fingerprint, remove, save, stamp, sync
+from .checkpoint import WRITTEN, Checkpoint
+from .sinks import check_place, dump, fingerprint, remove, save, stamp, sync
 
 CLAIMED = "claimed"  # whether what is at the place of the output is for this run to replace
-WRITTEN = "written"  # how the output was when it was written last; nothing while it is being written
 MADE_WITH = "made_with"  # settings that change what is written
 
 
@@ -42,6 +41,10 @@ class Output:
 
     def check(self, checkpoint: Checkpoint, replace: bool) -> None:
         """Raises CommuniqueError where something is there that this command has not written."""
+        try:
+            check_place(self.path, self.kind)
+        except OSError as err:
+            raise CommuniqueError(f"{self.path}: {err.strerror}") from err
         if replace:
             checkpoint[WRITTEN] = None
         elif os.path.lexists(self.path):

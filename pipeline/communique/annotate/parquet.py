@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any, Dict, Iterable, Iterator, List
+from typing import IO, Any, Dict, Iterable, Iterator, List, Union
 
 from ..errors import ConfigError
 from .records import parse_json
@@ -16,6 +16,7 @@ from .tables import INT, META, REAL, TABLES, Row, rows
 
 EXTRA = "pip install 'communique[parquet]'"
 MARK = b"communique.table"  # says in a file's metadata which of our tables it is
+UNHELD = (ValueError, OverflowError, TypeError)
 READ_AT_ONCE = 256  # rows: how many are held in memory
 GROUP = 20_000  # rows of a row group
 
@@ -50,12 +51,29 @@ def read_parquet(stream: IO[bytes], file: File) -> Iterator[Found]:
         if table and table != "releases":
             raise NoReleases
         for batch in source.iter_batches(READ_AT_ONCE):
-            for row in batch.to_pylist():
+            for row in _values(batch):
                 number += 1
-                yield _row(row, number, file, bool(table))
+                if isinstance(row, Exception):
+                    yield number, file.defect(number, "value", str(row), "write it anew"), b""
+                else:
+                    yield _row(row, number, file, bool(table))
     except pa.ArrowException as err:
         message = f"no Parquet that can be read: {' '.join(str(err).split())}"
         yield number, file.defect(number, "parquet", message, "write it anew"), b""
+
+
+def _values(batch: Any) -> "Iterator[Union[Dict[str, Any], Exception]]":
+    """The rows of a batch, and what is wrong with those that Python can't hold: text that is no UTF-8, a year 10000."""
+    try:
+        yield from batch.to_pylist()
+        return
+    except UNHELD:
+        pass
+    for place in range(batch.num_rows):
+        try:
+            yield batch.slice(place, 1).to_pylist()[0]
+        except UNHELD as err:
+            yield err
 
 
 def _row(row: Dict[str, Any], number: int, file: File, ours: bool) -> Found:
@@ -65,7 +83,7 @@ def _row(row: Dict[str, Any], number: int, file: File, ours: bool) -> Found:
         if ours:
             data.update(json.loads(data.pop(META, "{}")))
         parse_json(json.dumps(data))
-    except ValueError as err:
+    except (ValueError, TypeError) as err:
         return number, file.defect(number, "value", str(err), "write it as text or a number"), raw
     return number, to_release(data, number, file), raw
 

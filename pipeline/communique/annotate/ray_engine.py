@@ -95,7 +95,7 @@ class _Flow:
         self._taken = 0
         self._done: "queue.Queue[Union[bytes, BaseException]]" = queue.Queue()
         self._told = False
-        self._feeder = ray.remote(num_cpus=0, max_concurrency=8)(Feeder).remote()
+        self._feeder = ray.remote(num_cpus=0, max_concurrency=8, scheduling_strategy=_here())(Feeder).remote()
         self._dataset = _dataset(self._feeder, settings, actors)
         self._thread = threading.Thread(target=self._drain, name="ray", daemon=True)
         self._thread.start()
@@ -138,6 +138,13 @@ class _Flow:
             self._done.put(WorkerError("the cluster has ended too early"))
         except BaseException as err:  # whatever it is, who waits for results must hear of it
             self._done.put(err)
+
+
+def _here() -> Any:
+    """On this machine, whose end is the end of the run anyway."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(_ray().get_runtime_context().get_node_id(), soft=False)
 
 
 def _reason(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -19,9 +20,11 @@ from ..release import Release
 from .parquet import need_pyarrow, write_parquet
 from .sqlite import write_sqlite
 from .streams import plain_name
+from .tables import TABLES
 
 STDOUT = "-"
 CHUNK = 1 << 20  # bytes read at once
+PARQUET_FILES = tuple(f"{name}.parquet" for name in TABLES)
 
 
 def dump(release: Release) -> str:
@@ -78,9 +81,21 @@ def is_stream(output: str) -> bool:
     return output == STDOUT or (path.exists() and not path.is_file() and not path.is_dir())
 
 
+def check_place(output: Path, kind: str) -> None:
+    """Raises OSError for a folder in the place of an output, unless it holds nothing but tables: it would be lost."""
+    if not output.is_dir():
+        return
+    if kind != "parquet":
+        raise OSError(errno.EISDIR, "it is a folder: name a file in it", str(output))
+    strange = sorted(entry.name for entry in output.iterdir() if entry.name not in PARQUET_FILES)
+    if strange:
+        raise OSError(errno.ENOTEMPTY, f"the folder holds something else, {strange[0]}: name another", str(output))
+
+
 def save(lines: Iterable[bytes], output: Path, kind: str) -> None:
     """Write annotated releases, each its JSON, beside an output and move them to its place when they are safe on the
     disk. Raises OSError."""
+    check_place(output, kind)
     part = output.with_name(output.name + ".part")
     remove(part)
     try:

@@ -93,22 +93,24 @@ def list_files(name: str, reading: Reading) -> "Iterator[Union[str, Record]]":
         yield name
         return
     found = False
-    try:
-        for file in _walk(name, reading.ignored):
-            if reading.format or format_of(file):
-                found = True
-                yield file
-    except OSError as err:
-        shown = str(err.filename or name)
-        yield Record(shown, 0, Defect(shown, 0, 0, "unreadable", str(err.strerror), "check the permissions"), b"")
-        return
+    for file in _walk(name, reading.ignored):
+        if not isinstance(file, str) or reading.format or format_of(file):
+            found = True
+            yield file
     if not found:
         message = f"the folder holds no file to read ({', '.join(sorted(SUFFIXES))})"
-        yield Record(name, 0, Defect(name, 0, 0, "empty", message, "name another folder"), b"")
+        shown = printable(name)
+        yield Record(shown, 0, Defect(shown, 0, 0, "empty", message, "name another folder"), b"")
 
 
-def _walk(folder: str, ignored: Tuple[str, ...]) -> Iterator[str]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+def _walk(folder: str, ignored: Tuple[str, ...]) -> "Iterator[Union[str, Record]]":
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as err:
+        shown = printable(folder)
+        yield Record(shown, 0, Defect(shown, 0, 0, "unreadable", str(err.strerror), "check the permissions"), b"")
+        return
+    for entry in entries:
         if os.path.abspath(entry.path) in ignored:
             continue
         if entry.is_dir(follow_symlinks=False):
@@ -128,6 +130,11 @@ def total_size(inputs: Iterable[str], reading: Reading) -> Optional[int]:
     return total
 
 
+def printable(name: str) -> str:
+    """A file's name as text, what is no UTF-8 in it shown as escapes."""
+    return os.fsencode(name).decode("utf8", "backslashreplace")
+
+
 def format_of(name: str) -> Optional[str]:
     """The format that a file's name says it has."""
     return SUFFIXES.get(plain_name(Path(name)).suffix.lower())
@@ -135,8 +142,8 @@ def format_of(name: str) -> Optional[str]:
 
 def _read_file(name: str, reading: Reading, tally: Tally) -> Iterator[Record]:
     """The records of a file, and a defect more where it can't be read to its end or was changed meanwhile."""
-    shown = "<stdin>" if name == STDIN else name
-    stem = "stdin" if name == STDIN else plain_name(Path(name)).stem
+    shown = "<stdin>" if name == STDIN else printable(name)
+    stem = "stdin" if name == STDIN else plain_name(Path(shown)).stem
 
     def defect(code: str, message: str, mend: str) -> Record:
         return Record(shown, 0, Defect(shown, 0, 0, code, message, mend), b"")
@@ -159,6 +166,8 @@ def _read_file(name: str, reading: Reading, tally: Tally) -> Iterator[Record]:
         return
     except OSError as err:
         yield defect("unreadable", err.strerror or str(err), "check the name, the permissions and the file")
+    except Exception as err:  # a fault of ours or of a library: it must not cost the files behind it
+        yield defect("unreadable", f"{type(err).__name__}: {err}", "please report it with the file")
 
 
 def _checked(record: Record, release: Release, max_chars: int, seen: Seen) -> Item:

@@ -86,7 +86,7 @@ def _date(entry: Any) -> Optional[str]:
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             return parse(written).date().isoformat()
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     parsed: Optional[struct_time] = entry.get("published_parsed") or entry.get("updated_parsed")
     return f"{parsed.tm_year:04}-{parsed.tm_mon:02}-{parsed.tm_mday:02}" if parsed else None

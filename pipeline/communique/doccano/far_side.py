@@ -74,6 +74,8 @@ class Far:
         session.max_redirects = 0
         session.auth = lambda request: request
         session.trust_env = not local  # no proxy for this machine itself
+        if local:
+            session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         try:
             client.login(username, password)
         except requests.HTTPError as error:

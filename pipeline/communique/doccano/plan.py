@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Dict, Iterable, List, Mapping
+from typing import Any, Container, Dict, Iterable, List, Mapping
 
 from ..release import Release
 from .rows import KEY, Annotations, about, annotations_of, held_annotations, pack, record_of, same_record, text_hash
@@ -65,10 +65,6 @@ class Plan:
     def send(self) -> List[Release]:
         return [*self.repaired, *self.forced, *self.updated, *self.new]
 
-    @property
-    def changes(self) -> bool:
-        return bool(self.send or self.delete or self.records or self.seal)
-
 
 def held_examples(examples: Iterable[Example]) -> List[Held]:
     """Those of a project's examples that a push has sent."""
@@ -101,7 +97,9 @@ def make_plan(releases: Iterable[Release], examples: Iterable[Example], force: b
     for one in held:
         groups[one.about["id"]].append(one)
     plan = Plan()
+    judged = set()
     for release in releases:
+        judged.add(release.id)
         copies = groups.get(release.id, [])
         if copies:
             _one(plan, release, _keep_one(plan, release, copies), force)
@@ -109,7 +107,7 @@ def make_plan(releases: Iterable[Release], examples: Iterable[Example], force: b
             plan.new.append(release)
     _order_deletions(plan, held)
     gone = set(plan.delete)
-    plan.seal = _whole_pieces([one for one in held if one.example.id not in gone])
+    plan.seal = _whole_pieces([one for one in held if one.example.id not in gone], judged)
     return plan
 
 
@@ -159,17 +157,27 @@ def _order_deletions(plan: Plan, held: Iterable[Held]) -> None:
     plan.delete.sort(key=lambda number: (first[number], number))
 
 
-def _whole_pieces(held: Iterable[Held]) -> List[Example]:
-    """The first examples of unsealed pieces of which nothing is missing."""
+def _whole_pieces(held: Iterable[Held], judged: Container[str]) -> List[Example]:
+    """The first examples of unsealed pieces of which nothing is missing.
+
+    judged: ids of releases that were compared with what is there. Of another one nobody knows whether people changed it
+    or a part did not arrive, unless they confirmed or commented it.
+    """
     pieces: Dict[str, List[Held]] = defaultdict(list)
     for one in held:
         if not one.sealed:
             pieces[one.about["piece"]].append(one)
     out = []
     for members in pieces.values():
-        if all(one.state is not State.partial for one in members):
+        if all(_arrived(one, judged) for one in members):
             out += [one.example for one in members if one.about["first"]]
     return out
+
+
+def _arrived(one: Held, judged: Container[str]) -> bool:
+    if one.state is State.changed:
+        return bool(one.example.comments) or one.about["id"] in judged
+    return one.state is not State.partial
 
 
 def sealed(example: Example) -> Dict[str, Any]:

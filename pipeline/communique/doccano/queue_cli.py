@@ -61,6 +61,8 @@ def queue(
     from .queue_settings import load_settings
 
     with told():
+        if Path(output).is_dir():
+            fail(f"{output}: it is a folder: name a file in it")
         options = load_settings(settings)
         known = read_gold(corpus or [])
         found = read_releases(inputs, Reading(options.limits.chars, options.limits.line_bytes))
@@ -97,10 +99,13 @@ def queue(
 
 
 def _write(releases: Iterable["Release"], output: str) -> None:
-    from ..annotate.sinks import dump, is_stream, save_releases
+    from ..annotate.sinks import STDOUT, dump, is_stream, save_releases
 
-    if is_stream(output):
+    if output == STDOUT:
         sys.stdout.writelines(map(dump, releases))
+    elif is_stream(output):
+        with open(output, "w", encoding="utf8") as stream:
+            stream.writelines(map(dump, releases))
     else:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         save_releases(releases, Path(output))

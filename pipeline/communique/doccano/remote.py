@@ -37,9 +37,13 @@ def check_url(url: str, plain_http: bool) -> str:
 
     Raises DoccanoError for none, for one with a password in it, and for plain http to another machine.
     """
-    parts = urlsplit(url)
+    shown = url if "@" not in url else "what is given, which may have a password in it"
+    try:
+        parts = urlsplit(url)
+    except ValueError as err:
+        raise DoccanoError("url", f"{shown}: no address of a Doccano: write https://host/") from err
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise DoccanoError("url", f"{url}: no address of a Doccano: write https://host/")
+        raise DoccanoError("url", f"{shown}: no address of a Doccano: write https://host/")
     if parts.username is not None or parts.password is not None:
         raise DoccanoError("url", "the address has a user or password in it: use DOCCANO_USERNAME and DOCCANO_PASSWORD")
     if parts.scheme == "http" and not is_local(parts.hostname) and not plain_http:
