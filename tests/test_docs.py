@@ -127,3 +127,10 @@ def test_the_page_of_labels_shows_what_comes_out(results):
     found = {command.split()[1]: result.stdout for command, result in results.items() if "out/mine" in command}
     assert said.splitlines() == found["init"].splitlines()
     assert counts_of(scores) == counts_of(found["evaluate"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_leads_to_is_there(page):
+    """Pictures, and links to other files of the repository: what has a dot in it, unlike a label of the markup."""
+    for target in re.findall(r"\]\(([^)#\s]+\.[^)#\s]+)[^)]*\)", page.read_text("utf8")):
+        assert "://" in target or (page.parent / target).exists(), target
