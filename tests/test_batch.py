@@ -13,6 +13,7 @@ import sys
 import textwrap
 import time
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -781,8 +782,10 @@ def test_no_more_processes_than_there_is_work(model):
 
 
 def start(*args):
+    """In the foreground, so to speak: what a script starts in the background ignores SIGINT."""
     command = [sys.executable, "-m", "communique", "annotate", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
 
 
 def committed(path):
