@@ -88,7 +88,9 @@ class Checkpoint:
             if kind is None or not issubclass(kind, CheckpointError):
                 self.commit()
                 if self.path is not None and not self._worth_keeping():
-                    self.path.unlink(missing_ok=True)  # before it is closed: then it may be another run's
+                    # before it is closed, since then they may be another run's
+                    self.path.with_name(self.path.name + "-wal").unlink(missing_ok=True)
+                    self.path.unlink(missing_ok=True)
         finally:
             self._database.close()
 
