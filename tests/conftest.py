@@ -175,3 +175,11 @@ def train_bands(steps: int = 60) -> Language:
 @pytest.fixture(scope="session")
 def bands() -> Language:
     return train_bands()
+
+
+@pytest.fixture(scope="session")
+def model(bands: Language, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of the same pipeline, for commands to load."""
+    folder = tmp_path_factory.mktemp("model") / "bands"
+    bands.to_disk(folder)
+    return str(folder)

@@ -100,13 +100,6 @@ class InProcess:
 
 
 @pytest.fixture(scope="module")
-def model(bands, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "bands"
-    bands.to_disk(folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
 def other_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("other") / "bands"
     train_bands(3).to_disk(folder)

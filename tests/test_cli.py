@@ -11,13 +11,6 @@ from conftest import BAND_TEXTS
 run = CliRunner()
 
 
-@pytest.fixture(scope="module")
-def model(bands, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "bands"
-    bands.to_disk(folder)
-    return str(folder)
-
-
 @pytest.fixture
 def good(tmp_path):
     path = tmp_path / "in.jsonl"

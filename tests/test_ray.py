@@ -20,13 +20,6 @@ BANDS = ["Red Owls", "Tin Cats", "Blue Foxes"]
 
 
 @pytest.fixture(scope="module")
-def model(bands, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "bands"
-    bands.to_disk(folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
 def cluster():
     """One for all tests of the file: starting it takes longer than they do."""
     import ray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Dict, Iterable, List, NoReturn, Optional
+from typing import Annotated, Any, Dict, List, Optional
 
 import typer
 from rich.console import Console
@@ -13,10 +13,10 @@ from rich.table import Table
 
 from .choices import Engines, Policy
 from .doccano.cli import doccano_app
-from .errors import CommuniqueError, Defect, DefectError, Interrupted
+from .errors import CommuniqueError, DefectError
 from .own import choices
+from .told import REFUSED, USAGE, err, fail, plain, print_defects, read_overrides, read_scheme
 
-REFUSED, USAGE = 1, 2
 HELP = "Read government press releases: who met whom, who signed what, who pledged what, and the sentence that says so."
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False)
 corpus_app = typer.Typer(help="Check, convert, split and count gold releases.", no_args_is_help=True)
@@ -25,7 +25,6 @@ export_app = typer.Typer(help="Turn trained pipelines into what other services l
 app.add_typer(export_app, name="export")
 app.add_typer(doccano_app, name="doccano")
 out = Console()
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", help="Pipeline config: its tokenizer and label scheme are used.")
@@ -37,33 +36,6 @@ ModelOption = Annotated[
 DEFAULT_CONFIG = Path("configs/small.cfg")
 DEFAULT_MODEL = "minilm"
 LENGTH = "Length of the training"
-
-
-def _fail(error: Exception, code: int = USAGE) -> NoReturn:
-    if isinstance(error, Interrupted):
-        err.print(_plain(error))
-        raise typer.Exit(error.exit_code)
-    err.print(f"[red]error:[/red] {_plain(error)}")
-    raise typer.Exit(code)
-
-
-def _plain(text: object) -> str:
-    return str(text).replace("[", r"\[")
-
-
-def _print_defects(defects: Iterable[Defect]) -> None:
-    for defect in defects:
-        err.print(_plain(defect))
-
-
-def _scheme(config: Path) -> Any:
-    """Tokenizer and label scheme of a config, and the config."""
-    from .corpus.exchange import load_tokenizer
-    from .schema import Schema
-    from .training import config_schema
-
-    nlp, full = load_tokenizer(config)
-    return nlp, Schema.from_disk(config_schema(config)), full
 
 
 RUN = "How it runs"
@@ -136,12 +108,12 @@ def annotate(
         viewed = err if output == "-" or as_json else out
         told = run(options, config, Show(err, viewed if view else None, quiet))
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
     if as_json:
         (sys.stderr if output == "-" else sys.stdout).write(json.dumps(told.as_dict()) + "\n")
     elif not quiet:
         for line in told.lines():
-            err.print(_plain(line))
+            err.print(plain(line))
     raise typer.Exit(REFUSED if told.summary.refused else 0)
 
 
@@ -159,7 +131,7 @@ def facts(
     from .corpus.exchange import read_jsonl
 
     releases, defects = read_jsonl(file)
-    _print_defects(defects)
+    print_defects(defects)
     if defects and not releases:
         raise typer.Exit(USAGE)
     table = Table(box=None, pad_edge=False)
@@ -176,7 +148,7 @@ def facts(
             else:
                 said = " ".join(str(fact["evidence"][0].get("text", "")).split())
                 ends = (thing(fact["head"]), fact["type"], thing(fact["tail"]))
-                table.add_row(release.id, *ends, f"{fact['score']:.2f}", _plain(said))
+                table.add_row(release.id, *ends, f"{fact['score']:.2f}", plain(said))
     if not as_json:
         out.print(table)
     raise typer.Exit(REFUSED if defects else 0)
@@ -232,13 +204,13 @@ def init(
     usage.
     """
     if encoder_rate is not None and encoder is None:
-        _fail(CommuniqueError("--encoder-rate is of the encoder that --encoder names: give that too"))
+        fail(CommuniqueError("--encoder-rate is of the encoder that --encoder names: give that too"))
     from .own import report, start
     from .own.length import Rule
 
     there = [] if force else start.existing(output)
     if there:
-        _fail(CommuniqueError(f"{there[0]} is there already: name another folder, or --force to write over it"))
+        fail(CommuniqueError(f"{there[0]} is there already: name another folder, or --force to write over it"))
     options = start.Options(
         base,
         Rule(epochs, updates, least_batch, least_steps, evaluations),
@@ -255,14 +227,14 @@ def init(
         started = start.start(train, dev, output, options)
     except DefectError as error:
         for line in report.shortened(error.defects, show):
-            err.print(_plain(line))
+            err.print(plain(line))
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
     for line in report.shortened(started.notices, show):
-        err.print(_plain(line))
+        err.print(plain(line))
     for line in report.summary(started):
-        out.print(_plain(line), highlight=False, soft_wrap=True)
+        out.print(plain(line), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -283,23 +255,10 @@ def train(
     from .training import train_pipeline
 
     try:
-        best = train_pipeline(config, output, corpus, _overrides(override), gpu_id=gpu_id, console=out)
+        best = train_pipeline(config, output, corpus, read_overrides(override), gpu_id=gpu_id, console=out)
     except CommuniqueError as error:
-        _fail(error)
-    out.print(f"best model: {_plain(best)}", soft_wrap=True, highlight=False)
-
-
-def _overrides(items: Optional[List[str]]) -> Dict[str, Any]:
-    overrides: Dict[str, Any] = {}
-    for item in items or []:
-        key, equals, value = item.partition("=")
-        if not equals:
-            _fail(CommuniqueError(f"--set {item}: write section.key=value"))
-        try:
-            overrides[key] = json.loads(value)
-        except ValueError:
-            overrides[key] = value
-    return overrides
+        fail(error)
+    out.print(f"best model: {plain(best)}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -325,23 +284,23 @@ def curve(
 
     sets = {name: path for name, _, path in (item.partition("=") for item in gold)}
     if not all(sets.values()) or not all(sets) or len(sets) < len(gold):
-        _fail(CommuniqueError("--gold: write name=path, each name once"))
+        fail(CommuniqueError("--gold: write name=path, each name once"))
     if not all(0 < s <= 1 for s in share):
-        _fail(CommuniqueError("--share: write a number above 0 and up to 1"))
+        fail(CommuniqueError("--share: write a number above 0 and up to 1"))
     try:
         if plot is not None:
             need_matplotlib()
         layers = [*layers_of(Schema.from_disk(config_schema(config))), "identity"]
         args = (config, output, corpus, {name: read_gold([path]) for name, path in sets.items()})
-        points = [run_point(*args, s, n, _overrides(override), console=err) for s in share for n in seed]
+        points = [run_point(*args, s, n, read_overrides(override), console=err) for s in share for n in seed]
         sys.stdout.write(curve_table(points, layers))
         if plot is not None:
             plot_curve(points, layers, plot)
     except DefectError as error:
-        _print_defects(error.defects)
+        print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
 
 
 @app.command()
@@ -392,12 +351,12 @@ def evaluate(
                 report, Evaluation(releases, predicted, schema, scores, suggested_pairs(nlp, predicted)), about
             )
     except DefectError as error:
-        _print_defects(error.defects)
+        print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     except (CommuniqueError, ValueError) as error:
-        _fail(error)
+        fail(error)
     except OSError as error:
-        _fail(CommuniqueError(f"{error.filename or output or report}: {error.strerror}"))
+        fail(CommuniqueError(f"{error.filename or output or report}: {error.strerror}"))
     if as_json:
         sys.stdout.write(text)
     else:
@@ -425,7 +384,7 @@ def serve(
         from .serve.server import run
         from .serve.settings import load_settings
     except ImportError as error:
-        _fail(CommuniqueError(f"{error.name} is not installed: pip install 'communique[serve]'"))
+        fail(CommuniqueError(f"{error.name} is not installed: pip install 'communique[serve]'"))
     overrides: Dict[str, Dict[str, Any]] = {
         "model": {"name": model},
         "server": {"host": host, "port": port},
@@ -434,7 +393,7 @@ def serve(
     try:
         code = run(load_settings(config, overrides))
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
     raise typer.Exit(code)
 
 
@@ -450,10 +409,10 @@ def calibrate(
     try:
         lines = calibrate_pipeline(model, read_gold(gold))
     except DefectError as error:
-        _print_defects(error.defects)
+        print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
     for kind, (slope, offset) in lines.items():
         err.print(f"{kind:10} log odds x {slope:.3f} {offset:+.3f}")
 
@@ -496,10 +455,10 @@ def onnx(
         nlp = export_onnx(load_model(model), precision, measured, settings)
         size = replace_folder(output, write)
     except DefectError as error:
-        _print_defects(error.defects)
+        print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     except (CommuniqueError, OSError) as error:
-        _fail(error)
+        fail(error)
     err.print(f"{model} -> {output}: {precision}, {size / 2**20:.1f} MB")
 
 
@@ -525,8 +484,8 @@ def wheel(
     try:
         built = export_wheel(model, output, name=name, version=version, meta_file=meta)
     except (CommuniqueError, OSError) as error:
-        _fail(error)
-    err.print(f"{_plain(model)} -> {_plain(built)}: {built.stat().st_size / 2**20:.1f} MB")
+        fail(error)
+    err.print(f"{plain(model)} -> {plain(built)}: {built.stat().st_size / 2**20:.1f} MB")
 
 
 @app.command()
@@ -544,10 +503,10 @@ def vectors(
         model = load_config(config)["components"]["transformer"]["model"]
         words = distil_vectors(model["name"], model["package"], model["package_folder"], width, output)
     except (KeyError, OSError) as error:
-        _fail(CommuniqueError(f"{config}: no transformer in this config: {error}"))
+        fail(CommuniqueError(f"{config}: no transformer in this config: {error}"))
     except CommuniqueError as error:
-        _fail(error)
-    err.print(f"{words} words -> {_plain(output)}")
+        fail(error)
+    err.print(f"{words} words -> {plain(output)}")
 
 
 @corpus_app.command()
@@ -562,9 +521,9 @@ def check(
     from .corpus.exchange import read_markup
 
     try:
-        nlp, schema, _ = _scheme(config)
+        nlp, schema, _ = read_scheme(config)
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
     parsed, defects = read_markup(paths)
     defects += list(Checker(schema, nlp.tokenizer).corpus(parsed))
     skipped: Optional[CommuniqueError] = None
@@ -576,10 +535,10 @@ def check(
         sys.stdout.write(json.dumps([d.to_dict() for d in defects], ensure_ascii=False, indent=1) + "\n")
     else:
         for defect in defects:
-            out.print(_plain(defect), soft_wrap=True, highlight=False)
+            out.print(plain(defect), soft_wrap=True, highlight=False)
         err.print(f"{len(defects)} defects in {len(parsed)} releases")
     if skipped is not None:
-        _fail(skipped)
+        fail(skipped)
     raise typer.Exit(REFUSED if defects else 0)
 
 
@@ -596,17 +555,17 @@ def sweep(
 
     unknown = [c for c in code or [] if c not in CODES]
     if unknown:
-        _fail(CommuniqueError(f"--code {unknown[0]}: write {', '.join(CODES)}"))
+        fail(CommuniqueError(f"--code {unknown[0]}: write {', '.join(CODES)}"))
 
     try:
-        nlp, schema, full = _scheme(config)
+        nlp, schema, full = read_scheme(config)
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
     parsed, defects = read_markup(paths)
-    _print_defects(defects)
+    print_defects(defects)
     found = [h for h in hints(parsed, schema, sentence_cutter(nlp, full)) if not code or h.code in code]
     for hint in found:
-        out.print(_plain(hint), soft_wrap=True, highlight=False)
+        out.print(plain(hint), soft_wrap=True, highlight=False)
     err.print(f"{len(found)} hints in {len(parsed)} releases")
     raise typer.Exit(REFUSED if defects else 0)
 
@@ -623,22 +582,22 @@ def convert(
     try:
         releases = exchange.read_gold(paths)
         if output.suffix == ".spacy":
-            nlp, schema, _ = _scheme(config)
+            nlp, schema, _ = read_scheme(config)
             output.parent.mkdir(parents=True, exist_ok=True)
             exchange.to_docbin(releases, nlp.tokenizer, schema).to_disk(output)
         elif output.suffix == ".jsonl":
             output.parent.mkdir(parents=True, exist_ok=True)
             exchange.write_jsonl(output, releases)
         elif output.suffix:
-            _fail(CommuniqueError(f"{output}: write a .spacy file, a .jsonl file, or a folder"))
+            fail(CommuniqueError(f"{output}: write a .spacy file, a .jsonl file, or a folder"))
         else:
             exchange.write_markup(output, releases)
     except DefectError as error:
-        _print_defects(error.defects)
+        print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
-        _fail(error, REFUSED)
-    err.print(f"{len(releases)} releases -> {_plain(output)}")
+        fail(error, REFUSED)
+    err.print(f"{len(releases)} releases -> {plain(output)}")
 
 
 @corpus_app.command()
@@ -655,10 +614,10 @@ def split(
         shares = parse_parts(parts)
         found = split_releases(exchange.read_gold(paths), shares)
     except DefectError as error:
-        _print_defects(error.defects)
+        print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
     output.mkdir(parents=True, exist_ok=True)
     for name, releases in found.items():
         exchange.write_jsonl(output / f"{name}.jsonl", releases)
@@ -678,7 +637,7 @@ def stats(
     try:
         tables = corpus_stats(read_gold(paths))
     except DefectError as error:
-        _print_defects(error.defects)
+        print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     if as_json:
         sys.stdout.write(json.dumps(tables, ensure_ascii=False, indent=1) + "\n")
@@ -689,7 +648,7 @@ def stats(
     for name, counts in tables.items():
         table = Table(name, "n", box=None, pad_edge=False)
         for key, value in counts.items():
-            table.add_row(_plain(key), str(value))
+            table.add_row(plain(key), str(value))
         out.print(table, "")
 
 
@@ -708,21 +667,21 @@ def agreement(
     from .evaluate.table import scores_table
 
     try:
-        _, schema, _ = _scheme(config)
+        _, schema, _ = read_scheme(config)
         sides = read_gold([first]), read_gold([second])
         pairs = between.match_releases(*sides)
     except DefectError as error:
-        _print_defects(error.defects)
+        print_defects(error.defects)
         raise typer.Exit(REFUSED) from error
     except CommuniqueError as error:
-        _fail(error)
+        fail(error)
     scores = between.agreement(pairs, schema)
     if as_json:
         sys.stdout.write(json.dumps({"releases": len(pairs), "scores": scores}, indent=1, sort_keys=True) + "\n")
         return
     if show:
         for d in between.differences(pairs, schema):
-            out.print(_plain(f"{d.release}:{d.offset}: {d.side} only: {d.what}"), soft_wrap=True, highlight=False)
+            out.print(plain(f"{d.release}:{d.offset}: {d.side} only: {d.what}"), soft_wrap=True, highlight=False)
     out.print(scores_table(scores, layers_of(schema)))
     alone = [len(side) - len(pairs) for side in sides]
     err.print(f"{len(pairs)} releases in both, {alone[0]} only in the first, {alone[1]} only in the second")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Dict, Iterator, List, Optional
 import typer
 
 from ..errors import CommuniqueError, Defect
+from ..told import REFUSED, USAGE, err, fail, out, plain, print_defects, read_scheme, told
 from . import queue_cli
 from .choices import Side
-from .told import REFUSED, USAGE, err, fail, out, plain, print_defects, told
 
 if TYPE_CHECKING:
     from ..release import Release
@@ -181,10 +181,9 @@ def _options(settings: Optional[Path], plain_http: bool) -> "Options":
 
 
 def _checker(config: Path, options: "Options") -> Any:
-    from ..cli import _scheme
     from .check import Checker
 
-    nlp, schema, _ = _scheme(config)
+    nlp, schema, _ = read_scheme(config)
     return Checker(schema, nlp.tokenizer, options.push.chars)
 
 

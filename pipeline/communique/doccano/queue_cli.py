@@ -13,7 +13,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 
 from ..errors import Defect
-from .told import REFUSED, err, fail, plain, print_defects, told
+from ..told import REFUSED, err, fail, plain, print_defects, read_overrides, told
 
 if TYPE_CHECKING:
     from ..release import Release
@@ -169,7 +169,7 @@ def simulate(
             need_matplotlib()
         settings: Dict[str, Any] = {name: load_settings(Path(file) if file else None) for name, file in named.items()}
         plan = Plan(held, first, step, last, steps)
-        job = Job(config, output, corpus, read_gold(gold), plan, _overrides(override), err)
+        job = Job(config, output, corpus, read_gold(gold), plan, read_overrides(override), err)
         layers = layers_compared(Schema.from_disk(config_schema(config)))
         found = list(run(job, settings, seed))
         points.parent.mkdir(parents=True, exist_ok=True)
@@ -182,9 +182,3 @@ def simulate(
 def _progress() -> Progress:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn())
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-
-
-def _overrides(items: Optional[List[str]]) -> Dict[str, Any]:
-    from ..cli import _overrides as parsed  # which imports this module
-
-    return parsed(items)
