@@ -306,6 +306,13 @@ def test_a_device_gets_the_releases(folder):
     assert result.exit_code == 0 and '"text"' not in result.stdout
 
 
+def test_a_text_that_is_too_long_says_what_allows_it(folder):
+    (folder / "short.cfg").write_text("[limits]\nchars = 20\n", "utf8")
+    result = run(folder, "--alone", "--settings", folder / "short.cfg")
+    told = " ".join(result.output.split())
+    assert result.exit_code in (1, 2) and "raise [limits] chars" in told and "--max-chars" not in told
+
+
 def test_refused_releases_are_named_and_the_rest_is_ranked(folder):
     bad = folder / "bad.jsonl"
     bad.write_text('{"id": "x", "text": "<p>Owls</p>"}\n{"id": "y", "text": "Owls play."}\n', "utf8")

@@ -65,12 +65,13 @@ class Record(NamedTuple):
 class Reading:
     """How inputs are read. format: one of ``FORMATS`` in place of what the name says. max_chars: of a release's text.
     line_bytes: of a line of JSONL, or of a file that is one record. ignored: absolute paths that are left out of
-    folders."""
+    folders. longer: how the user allows longer texts."""
 
     max_chars: int
     line_bytes: int
     format: Optional[str] = None
     ignored: Tuple[str, ...] = ()
+    longer: str = "raise --max-chars"
 
 
 def read_inputs(inputs: Iterable[str], reading: Reading, seen: Seen, tally: Optional[Tally] = None) -> Iterator[Record]:
@@ -83,7 +84,7 @@ def read_inputs(inputs: Iterable[str], reading: Reading, seen: Seen, tally: Opti
     for name in chain.from_iterable(list_files(name, reading) for name in inputs):
         for record in _read_file(name, reading, tally) if isinstance(name, str) else [name]:
             if isinstance(record.item, Release):
-                record = record._replace(item=_checked(record, record.item, reading.max_chars, seen))
+                record = record._replace(item=_checked(record, record.item, reading, seen))
             yield record
 
 
@@ -170,12 +171,12 @@ def _read_file(name: str, reading: Reading, tally: Tally) -> Iterator[Record]:
         yield defect("unreadable", f"{type(err).__name__}: {err}", "please report it with the file")
 
 
-def _checked(record: Record, release: Release, max_chars: int, seen: Seen) -> Item:
+def _checked(record: Record, release: Release, reading: Reading, seen: Seen) -> Item:
     """The release, or why it can't be annotated."""
     file, line = record.file, record.line
-    found = refusal(release, max_chars)
+    found = refusal(release, reading.max_chars)
     if found is not None:
-        mend = f"{found.mend}, or raise --max-chars" if found.code == "length" else found.mend
+        mend = f"{found.mend}, or {reading.longer}" if found.code == "length" else found.mend
         return Defect(file, line, 0, found.code, f"{release.id}: {found.message}", mend)
     place = f"{file}:{line}"
     first = seen.setdefault(release.id, place)

@@ -152,7 +152,7 @@ def _to_send(
     from ..annotate.sources import Reading
     from .gather import annotated, gold_releases, read_releases
 
-    reading = Reading(options.push.chars, options.push.line_bytes)
+    reading = Reading(options.push.chars, options.push.line_bytes, longer="raise [push] chars in --settings")
     items = gold_releases(inputs) if gold else read_releases(inputs, reading)
     if not gold and not bare:
         items = annotated(items, model, options.push.min_confidence)

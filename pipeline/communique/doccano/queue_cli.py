@@ -65,7 +65,10 @@ def queue(
             fail(f"{output}: it is a folder: name a file in it")
         options = load_settings(settings)
         known = read_gold(corpus or [])
-        found = read_releases(inputs, Reading(options.limits.chars, options.limits.line_bytes))
+        found = read_releases(
+            inputs,
+            Reading(options.limits.chars, options.limits.line_bytes, longer="raise [limits] chars in --settings"),
+        )
         nlp = load_model(model)
         other = None if alone else queues.committee(nlp, model, second)
         releases: List["Release"] = []
